@@ -1,0 +1,107 @@
+"""Which roads, in which order, with which deadlines and hedge delays; pure, so that `fleet explain` can print it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fleet.core import policy
+from fleet.core.channel import Traits
+from fleet.core.envelope import Kind
+from fleet.core.health import Health, Link
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """One channel as the planner sees it for one peer."""
+
+    name: str
+    traits: Traits
+    link: Link
+    layer: str = ""
+    timeout: float = 0.0  # the setting of channel or peer, seconds; 0 = the house's
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One road of a plan: how long it may take and when the next one starts beside it (seconds)."""
+
+    channel: str
+    deadline: float
+    hedge: float
+    replies: bool = True
+    carries: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the message asks of the plan."""
+
+    kind: Kind
+    pinned: str = ""  # that road and no other
+    held_by: frozenset[str] = frozenset()  # roads in whose custody it is
+    size: int = 0
+
+
+def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step, ...]:
+    """Order the roads for one walk.
+
+    HEALTHY and DEGRADED in their place; a HEALING road that cannot ping after them, one that can as a last resort; BROKEN
+    none; spare roads last. After a failure a road on another layer goes before one that shares the failed one's fate.
+    """
+    allowed = [road for road in _allowed(roads, wish) if nudge or road.traits.carries]
+    if wish.pinned:
+        return tuple(_step(road, 0.0) for road in allowed)
+    failed = {road.layer for road in allowed if road.layer and road.link.health is not Health.HEALTHY}
+    ranked = sorted(range(len(allowed)), key=lambda i: (_rank(allowed[i], failed), i))
+    return tuple(_step(allowed[i], hedge_delay(allowed[i])) for i in ranked)
+
+
+def _allowed(roads: Sequence[Road], wish: Wish) -> list[Road]:
+    if wish.pinned:
+        return [road for road in roads if road.name == wish.pinned and road.name not in wish.held_by]
+    usable = [road for road in roads if road.name not in wish.held_by and road.link.health is not Health.BROKEN]
+    if not wish.kind.roads:
+        return usable
+    own = [road for road in usable if road.name in wish.kind.roads]
+    return own + [road for road in usable if road not in own] if wish.kind.then_all else own
+
+
+def _rank(road: Road, failed: set[str]) -> int:
+    """Rank a road; equal ranks keep the configured order."""
+    if road.traits.spare:
+        return 4
+    if road.link.health is Health.HEALING:
+        return 3 if road.traits.pings else 2
+    return 1 if road.layer in failed and road.link.health is Health.HEALTHY and road.link.untried else 0
+
+
+def _step(road: Road, hedge: float) -> Step:
+    limit = road.timeout or policy.DEADLINES.get(road.name, policy.DEADLINE)
+    if road.link.health is not Health.HEALTHY and road.traits.pings:
+        limit = min(limit, policy.DEADLINE_DEGRADED)
+    return Step(road.name, limit, hedge, road.traits.replies, road.traits.carries)
+
+
+def hedge_delay(road: Road) -> float:
+    """Say after how many seconds without an outcome the next road starts; 0 = only when this one has ended."""
+    if not road.traits.hedges:
+        return 0.0
+    slow = policy.HEDGE_SLOW.get(road.name)
+    if slow is not None:
+        return slow
+    p95 = road.link.p95
+    if p95 is None:
+        return policy.HEDGE_MIN
+    return min(policy.HEDGE_MAX, max(policy.HEDGE_MIN, policy.HEDGE_ROUND_TRIPS * p95))
+
+
+def backoff(tries: int, dice: float) -> float:
+    """Seconds until a message that no road took is tried again: 1 s · 2^tries, at most a minute, jittered."""
+    low, high = policy.BACKOFF_JITTER
+    return min(policy.BACKOFF_CAP, policy.BACKOFF_BASE * 2.0 ** min(tries, 16)) * (low + dice * (high - low))
+
+
+def patience(channel: str, settings: Mapping[str, float]) -> float:
+    """Seconds a road may hold a parcel before other roads are tried as well."""
+    return settings.get(channel) or policy.PATIENCE.get(channel, policy.PATIENCE_DEFAULT)

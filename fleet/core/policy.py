@@ -1,0 +1,97 @@
+"""Every number of the house, each with the sentence that justifies it; never a decision.
+
+Seconds unless the name says otherwise; wire times are integer milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+# --- the wire (design § 6; final) -------------------------------------------------------------------------------------
+WIRE_VERSION = 1  # "v" in every header, certificate, manifest and revocation list
+INTRO_LIMIT = 12 * 1024  # bytes; a certificate and a manifest with a dozen addresses are about 3 KiB
+HEADER_LIMIT = 4 * 1024  # bytes; the largest honest header is below 600
+BODY_LIMIT = (1 << 20) - 4096 - INTRO_LIMIT - HEADER_LIMIT - 1024  # bytes; NATS carries 1 MiB a message
+PARCEL_LIMIT = (1 << 20) - 4096  # bytes; what one road must be able to carry whole
+VIA_LIMIT = 8  # relays a hop frame may name; more is a loop
+ENVELOPE_LIMIT = 512 * 1024  # bytes as encoded; the hard limit of one message
+MESSAGE_LIMIT = 256 * 1024  # bytes of body; the default limit, a setting
+CONTEXT_LIMIT = 16 * 1024  # bytes as encoded; context is for headers of the agents' own, not a second body
+JSON_DEPTH = 32  # levels; agents' payloads nest to about 10, bombs to 100,000
+SAFE_INTEGER = 1 << 53  # beyond it other languages' JSON readers round
+BATCH_ENVELOPES = 256  # one signature, one seal and one receipt for so many (design § 8)
+BATCH_BYTES = 256 * 1024  # …or for so much; larger parcels gain nothing and wait longer on slow roads
+FUTURE_LIMIT = 400 * 86_400_000  # ms; an expiry further ahead than a year and a month is a lie or a broken clock
+SYSTEM_LIFE = 7 * 86_400_000  # ms; a receipt may travel as long as the mail it answers
+
+# --- time to live and tries (mission M3, design § 6) ------------------------------------------------------------------
+TTL = 7 * 86_400.0  # a week of holidays without a laptop being opened
+TTL_COMMAND = 3_600.0  # task, repair, spawn: an order that is an hour late is a surprise
+TTL_BROADCAST = 60.0  # fire and forget
+BACKOFF_BASE = 1.0  # the first retry; a restart of a daemon takes about that long
+BACKOFF_CAP = 60.0  # mail to a peer that is away for days costs one walk a minute
+BACKOFF_JITTER = (0.5, 1.5)  # so that a fleet does not come back in step
+
+# --- hedging and deadlines (mission M1, design § 7) -------------------------------------------------------------------
+DEADLINES = MappingProxyType(
+    {"cloud": 5.0, "nats": 3.0, "http": 5.0, "relay": 5.0, "seed": 10.0, "ssh": 10.0, "wol": 60.0, "git": 30.0, "text": 2.0}
+)  # upper bounds of mission M1
+DEADLINE = 10.0  # a road the table does not know
+DEADLINE_DEGRADED = 1.5  # a road that has just failed gets little time before it is given up
+HEDGE_MIN, HEDGE_MAX = 0.25, 2.0  # clamp of 2 × p95 of the round trip
+HEDGE_ROUND_TRIPS = 2.0  # a road that takes twice its p95 is probably not going to answer
+HEDGE_SLOW = MappingProxyType({"seed": 4.0, "ssh": 4.0})  # a login alone takes a second
+NUDGE_GRACE = 3.0  # after a wake-up packet: what a network card needs to come up before the first try
+ROUND_TRIPS_KEPT = 64  # samples a link's p95 is taken from
+
+# --- link health (mission M2, design § 5) -----------------------------------------------------------------------------
+TRIP_AFTER = 3  # failures in a row
+CALM_AFTER = 900.0  # 15 minutes without failure
+HOLD_BASE = 1.0
+HOLD_JITTER = (0.8, 1.4)
+HOLD_CAP_PINGS = 8.0  # a ping costs nothing: look often
+HOLD_CAP_MAIL = 60.0  # a road proven only by mail, while mail waits
+HOLD_CAP_IDLE = 300.0  # …and when nothing waits
+PING_SILENCE = 2.0  # a road that said nothing for so long is asked
+PING_DEADLINE = 2.0
+PING_DEADLINE_DEGRADED = 1.0
+PING_ROADS = 2  # only the best two roads to a peer are kept warm
+PINGS_PER_SECOND = 20  # of one node, whatever the size of the fleet
+ALIVE_FOR = 45.0  # a peer heard within it is on (mission M7: heartbeat 10 s, four may be lost)
+HEARTBEAT = 10.0
+
+# --- couriers and the writer (design § 8) -----------------------------------------------------------------------------
+IN_FLIGHT = 4  # parcels of one peer under way; the round trip of one hides the fsync of the next
+IN_FLIGHT_EXPRESS = 2  # more, for high and urgent only, so that they never wait behind bulk
+LEASE_MARGIN = 5.0  # a lease outlives its walk's last deadline by this much
+WRITER_QUEUE = 4096  # jobs waiting for the disk before submitters are told to come later
+SWEEP = 1.0  # how often a courier looks for leases that ran out, expired mail and another process's rows
+
+# --- patience: how long a road may hold a parcel before others are tried (design § 5) -------------------------------------
+PATIENCE = MappingProxyType({"relay": 30.0, "cloud": 60.0, "seed": 30.0, "git": 120.0, "nats": 30.0})
+PATIENCE_DEFAULT = 60.0
+
+# --- replay window (design § 6) ---------------------------------------------------------------------------------------
+WINDOW_RANGES = 4096  # gaps remembered of one sender; more means mail is refused `later`
+INCS_KEPT = 16  # incarnations remembered of one sender
+SEQ_BLOCK = 10_000  # sequence numbers reserved at once; a crash wastes at most so many of 2^53
+
+# --- enrolment (design § 6, Joining) ----------------------------------------------------------------------------------
+INVITE_TTL = 600.0
+INVITE_SECRET = 16  # bytes = 128 bits
+JOIN_TRIES_PER_MINUTE = 5  # of one source address
+JOIN_TRIES_TOTAL = 60  # of all, a minute
+TRUST_START = 2
+TRUST_CEILING = 4
+
+# --- limits at the doors (attacks 15–18) ------------------------------------------------------------------------------
+CONNECTIONS = 64
+CONNECTIONS_PER_ADDRESS = 8
+REQUEST_DEADLINE = 5.0
+BUSY_RETRY = 1.0  # what a full queue tells the other side to wait
+INGRESS_QUEUE = 256  # parcels being received at once
+DISK_WATERMARK = 64 * 1024 * 1024  # bytes free below which new mail is refused
+BALLAST = 2 * 1024 * 1024  # bytes kept to be deleted when the disk is full, so that cleaning up can write
+WAL_LIMIT = 16 * 1024 * 1024  # bytes; a TRUNCATE checkpoint at idle brings the file below it
+KEEP_FINAL = 7 * 86_400.0  # how long finished mail, attempts and parcels stay readable for `fleet trace`
+CUSTODY_LIFE = 7 * 86_400.0
