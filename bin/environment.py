@@ -24,7 +24,7 @@ PYTHON = VENV / "bin" / "python"
 def main() -> int:
     """Make the environment unless it stands; 0 when it does."""
     try:
-        with open(ROOT / ".venv.lock", "w") as guard:
+        with (ROOT / ".venv.lock").open("w") as guard:
             wait_for(guard)
             if not stands():
                 build()

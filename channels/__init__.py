@@ -1,0 +1,1 @@
+"""Roads: each module carries opaque bytes to a peer; must never decide about a message."""

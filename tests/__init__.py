@@ -1,0 +1,1 @@
+"""The tests; this package must exist, or tests/channels would shadow channels."""
