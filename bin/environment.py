@@ -13,6 +13,7 @@ import sys
 import time
 import venv
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -35,7 +36,7 @@ def main() -> int:
     return 0
 
 
-def wait_for(guard) -> None:
+def wait_for(guard: TextIO) -> None:
     """Hold the lock; the kernel frees it when this process ends, however it ends."""
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What holds for every test: the loop is asyncio, a tier that cannot run is named; must hold no floor's own fixtures."""
+"""What holds for every test: the loop is asyncio, and a tier that cannot run is named; no fixtures of one floor."""
 
 import os
 
