@@ -76,7 +76,7 @@ def filled_by_uv() -> bool:
     only_uv.write_text(pinned.group(0))
     with contextlib.suppress(subprocess.CalledProcessError):
         run("-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", only_uv)
-        run("-m", "uv", "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes", LOCK)
+        run("-m", "uv", "pip", "sync", "--quiet", "--system-certs", "--python", PYTHON, "--require-hashes", LOCK)
         return True
     return False
 
