@@ -4,7 +4,7 @@
     virtual.now()                         # inside: the wall clock, seconds since 1970, moving with the loop
 
 The same coroutine gives the same trace every time: the clock starts at zero, and sets of tasks iterate in the order in
-which the tasks were made. Threads and sockets are not waited for: to_thread and run_in_executor end in Deadlock.
+which the tasks were made. Sockets are not waited for; to_thread and run_in_executor are refused.
 """
 
 import asyncio
@@ -66,6 +66,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if due > self.limit:
             raise TimeIsUp(f"the next timer is at {due:.6f} s, the limit is {self.limit:.6f} s{self._who_waits()}")
         self._elapsed = max(self._elapsed, due)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Refuse: a thread takes real time, and the clock would jump past it."""
+        raise RuntimeError("threads have no place in virtual time: call it inline")
 
     def next_task_number(self) -> int:
         """1, 2, 3 …: every task's name and place in a set."""
