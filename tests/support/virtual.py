@@ -67,7 +67,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise TimeIsUp(f"the next timer is at {due:.6f} s, the limit is {self.limit:.6f} s{self._who_waits()}")
         self._elapsed = max(self._elapsed, due)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """Refuse: a thread takes real time, and the clock would jump past it."""
         raise RuntimeError("threads have no place in virtual time: call it inline")
 
