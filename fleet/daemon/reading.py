@@ -173,18 +173,17 @@ def read_peers(
 
 
 def read_peer(reading: Reading, table: Mapping[str, Any], path: Path, roads: tuple[str, ...]) -> dict[str, Any]:
-    """Read the words on one peer: plain settings, layers, and an address table per channel."""
+    """Read the words on one peer: plain settings, layers, and an address table per channel ("" says nothing)."""
     reading.unknown(table, path, (*PEER_KEYS, "layer", *roads))
     words = reading.values(table, path, PEER_KEYS)
     for name in roads:
         if name in table:
             place = (*path, name)
             inner = reading.table(table, place)
-            keys = PEER_ROADS.get(name) or dict.fromkeys(inner, ANYTHING)
-            if name in PEER_ROADS:
-                keys = PEER_ROADS[name]
-                reading.unknown(inner, place, keys)
-            words[name] = MappingProxyType(reading.values(inner, place, keys))
+            keys = PEER_ROADS.get(name, dict.fromkeys(inner, ANYTHING))
+            reading.unknown(inner, place, keys)
+            values = reading.values(inner, place, keys)
+            words[name] = MappingProxyType({key: value for key, value in values.items() if value != ""})
     if "layer" in table:
         place = (*path, "layer")
         inner = reading.table(table, place)

@@ -238,7 +238,7 @@ MAC = checked(
     "a hardware address, 00:11:22:33:44:55", re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}", re.ASCII).fullmatch
 )
 SERVERS = checked(
-    "nats://…, tls://…, ws://… or wss://…, several between commas",
-    lambda word: all(_has_scheme("nats", "tls", "ws", "wss")(part) for part in word.split(",")),
+    "nats://… or tls://…, several between commas",
+    lambda word: all(_has_scheme("nats", "tls")(part) for part in word.split(",")),
 )
 ROUTES = listing("a list of nats-route://… or nats://… URLs", _has_scheme("nats-route", "nats", "tls"))

@@ -60,6 +60,11 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
     routes: Annotated[tuple[str, ...], rules.ROUTES] = ()
     server: Annotated[str, rules.LINE] = ""
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The brokers, in the order in which they are tried."""
+        return tuple(self.url.split(",")) if self.url else ()
+
 
 class Federation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether peers may be added while the daemon runs."""
