@@ -163,7 +163,7 @@ def say(error: Exception) -> str:
         return error.message
     if isinstance(error, TimeoutError):
         return f"no connection within {CONNECT_TIMEOUT:g} s"
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).removeprefix("nats: ")
     return "".join(c for c in words if c.isprintable())[:200] or type(error).__name__
 
 
