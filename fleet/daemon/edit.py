@@ -39,11 +39,11 @@ def set_keys(paths: Paths, values: Mapping[str, Any]) -> list[Change]:
     Raises SettingsError with every mistake the new file would have, UsageError for a key that cannot be one.
     """
     places = {key: _place(key) for key in values}
-    new = {key: _typed(places[key], value) if isinstance(value, str) else value for key, value in values.items()}
+    new = {key: typed(places[key], value) if isinstance(value, str) else value for key, value in values.items()}
 
     def change(document: Any) -> None:
         for key, place in places.items():
-            _put(document, place, new[key])
+            put(document, place, new[key])
 
     before = _edit(paths, change)
     return [Change(key, _find(before, place), new[key]) for key, place in places.items()]
@@ -77,7 +77,7 @@ def _place(key: str) -> tuple[str, ...]:
     return place
 
 
-def _typed(place: tuple[str, ...], text: str) -> Any:
+def typed(place: tuple[str, ...], text: str) -> Any:
     """Make of typed text what TOML would hold, by the setting's own rule or, where there is none, by its look."""
     rule = rule_of(place)
     if rule is not sections.ANYTHING.rule:
@@ -154,7 +154,8 @@ def _find(data: Any, place: tuple[str, ...]) -> Any:
     return data
 
 
-def _put(document: MutableMapping[str, Any], place: tuple[str, ...], value: Any) -> None:
+def put(document: MutableMapping[str, Any], place: tuple[str, ...], value: Any) -> None:
+    """Set a value in nested tables, making those that are missing. Raises SettingsError where a value is in the way."""
     table = document
     for name in place[:-1]:
         if table.get(name) is None:

@@ -12,6 +12,7 @@ from typing import Any
 from fleet.errors import SettingsError
 
 _USER_PART = re.compile(r"(//)[^/@\s]*@")
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII).fullmatch
 _SHOWN = 80  # characters of a wrong value; enough to recognise it
 Path = tuple[str, ...]
 
@@ -33,6 +34,11 @@ class Mistake:
         found = f" = {self.found}" if self.found else ""
         hint = f"; did you mean {self.nearest}?" if self.nearest else ""
         return f"{place}: {self.key}{found}: {self.allowed}{hint}"
+
+
+def dotted(path: Path) -> str:
+    """Write a path as TOML does, with quotes where a name needs them."""
+    return ".".join(name if _BARE(name) else quoted(name) for name in path)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

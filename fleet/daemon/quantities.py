@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
@@ -17,7 +17,7 @@ _BYTES = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
 }  # fmt: skip
-_SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{0,3})", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,18}) ?([A-Za-z]{0,3})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", re.ASCII)
 
 
@@ -70,7 +70,7 @@ def micro_dollars(found: object) -> int:
         raise ValueError("not an amount")
     try:
         micro = Decimal(str(found)) * 1_000_000
-    except InvalidOperation:
+    except ArithmeticError:
         raise ValueError("not an amount") from None
     if not micro.is_finite() or micro < 0 or micro > 10**18 or micro != micro.to_integral_value():
         raise ValueError("not an amount")

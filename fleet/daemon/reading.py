@@ -11,7 +11,7 @@ from typing import Any
 from fleet.core.envelope import KINDS, TYPE_WORD, is_node_id
 from fleet.core.parcel import ParcelType
 from fleet.daemon import sections
-from fleet.daemon.mistakes import Mistake, Path, line_at, lines_of, nearest, shown
+from fleet.daemon.mistakes import Mistake, Path, dotted, line_at, lines_of, nearest, shown
 from fleet.daemon.sections import ANYTHING, KIND_KEYS, LAYER, PEER_KEYS, PEER_ROADS, ROADS, Key
 from fleet.daemon.sources import Given
 
@@ -40,7 +40,7 @@ class Reading:
     def wrong(self, path: Path, allowed: str, *, found: Any = None, near: str = "") -> None:
         """Note a mistake of the file."""
         word = "" if found is None else shown(found)
-        self.mistakes.append(Mistake(self.file, self.line(path), ".".join(path), word, allowed, near))
+        self.mistakes.append(Mistake(self.file, self.line(path), dotted(path), word, allowed, near))
 
     def table(self, data: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
         """Give the table at the end of `path`; a value in its place is a mistake and reads as an empty table."""
@@ -56,7 +56,7 @@ class Reading:
         for name in data:
             if name not in names:
                 near = nearest(name, names)
-                self.wrong((*path, name), why, near=".".join((*path, near)) if near else "")
+                self.wrong((*path, name), why, near=dotted((*path, near)) if near else "")
 
     def values(self, data: Mapping[str, Any], path: Path, keys: Mapping[str, Key]) -> dict[str, Any]:
         """Read the settings of one table that were given: a flag goes before a variable, a variable before the file."""

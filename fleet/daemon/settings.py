@@ -10,7 +10,7 @@ from typing import Any
 
 from fleet.core.envelope import KINDS, Kind
 from fleet.daemon import registry, sections
-from fleet.daemon.mistakes import Mistake, error_of, line_at, lines_of, shown, syntax_mistake
+from fleet.daemon.mistakes import Mistake, dotted, error_of, line_at, lines_of, shown, syntax_mistake
 from fleet.daemon.mistakes import Path as Place
 from fleet.daemon.paths import Paths
 from fleet.daemon.reading import Reading, read_kinds, read_peers, read_roads, read_section
@@ -61,7 +61,7 @@ class Settings:
         """Yield (dotted key, value as TOML would hold it, origin) of every setting, for `fleet config show`."""
         places = lines_of(self.text)
         for place, value in self._values():
-            yield ".".join(place), value, self._origin(place, places)
+            yield dotted(place), value, self._origin(place, places)
 
     def origin(self, key: str) -> str:
         """Say where a key's value comes from: flag, environment NAME, config.toml:line or default."""
