@@ -1,0 +1,47 @@
+"""The first floor: everything that must survive a crash, in one SQLite file and a few key files. Nothing here waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.store.database import Database
+from fleet.store.inbox import Inbox
+from fleet.store.ledger import Ledger
+from fleet.store.members import Members
+from fleet.store.outbox import Outbox
+from fleet.store.sequence import ReserveFile, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One node's database and its tables, by what they are for."""
+
+    db: Database
+    outbox: Outbox
+    inbox: Inbox
+    ledger: Ledger
+    members: Members
+    sequence: Sequence
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        keys: Path | None = None,
+        *,
+        readonly: bool = False,
+        vfs: str | None = None,
+        synchronous: str = "FULL",
+    ) -> Store:
+        """Open the database at `path`; `keys` is the directory of the reserve file, by default `keys` beside it.
+
+        Raises NewerStore, DiskFull or StoreError.
+        """
+        reserve = ReserveFile((keys or path.parent / "keys") / "reserve.json")
+        db = Database.open(path, readonly=readonly, vfs=vfs, synchronous=synchronous)
+        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Sequence(db, reserve))
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
