@@ -10,6 +10,7 @@
     ├── UnknownPeer           exit 5
     ├── SettingsError         exit 1   every mistake of the configuration at once
     ├── JoinRefused           exit 4   the inviter did not take the request
+    ├── Busy                  exit 1   a queue is full; come again
     ├── StoreError            exit 1
     │   ├── NewerStore
     │   ├── LooseKey
@@ -107,6 +108,13 @@ class JoinRefused(FleetError):
 
     code = "join_refused"
     exit_code = 4
+
+
+class Busy(FleetError):
+    """Too much is waiting already."""
+
+    code = "busy"
+    retryable = True
 
 
 class StoreError(FleetError):

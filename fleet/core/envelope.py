@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -88,7 +89,7 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
 )  # mission, table of kinds (M13); [types.NAME] of the configuration may change roads, tries, confirm and ttl
 
 
-def kind_of(word: str, kinds: MappingProxyType[str, Kind] | dict[str, Kind] = KINDS) -> Kind:
+def kind_of(word: str, kinds: Mapping[str, Kind] = KINDS) -> Kind:
     """Look a type up; an unknown one is kept as opaque mail, never dropped (mission M13)."""
     return kinds.get(word) or Kind(word)
 

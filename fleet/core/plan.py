@@ -58,9 +58,9 @@ def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step
 
 
 def _allowed(roads: Sequence[Road], wish: Wish) -> list[Road]:
-    if wish.pinned:
-        return [road for road in roads if road.name == wish.pinned and road.name not in wish.held_by]
     usable = [road for road in roads if road.name not in wish.held_by and road.link.health is not Health.BROKEN]
+    if wish.pinned:
+        return [road for road in usable if road.name == wish.pinned]
     if not wish.kind.roads:
         return usable
     own = [road for road in usable if road.name in wish.kind.roads]

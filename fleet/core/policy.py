@@ -59,13 +59,19 @@ PING_ROADS = 2  # only the best two roads to a peer are kept warm
 PINGS_PER_SECOND = 20  # of one node, whatever the size of the fleet
 ALIVE_FOR = 45.0  # a peer heard within it is on (mission M7: heartbeat 10 s, four may be lost)
 HEARTBEAT = 10.0
+HEALER_TICK = 0.25  # how often links are looked at; a quarter of the shortest ping deadline
+BARRED_PAUSE = 10.0  # a road without the peer's address is not asked again before
+GOSSIP_PAUSE = 5.0  # a peer is told the membership at most so often
+GOSSIP_INTROS = 64  # members per letter: about 200 KiB
+LETTERS_WAITING = 64  # system letters kept for one peer; whoever misses one asks again
 
 # --- couriers and the writer (design § 8) -----------------------------------------------------------------------------
 IN_FLIGHT = 4  # parcels of one peer under way; the round trip of one hides the fsync of the next
 IN_FLIGHT_EXPRESS = 2  # more, for high and urgent only, so that they never wait behind bulk
 LEASE_MARGIN = 5.0  # a lease outlives its walk's last deadline by this much
 WRITER_QUEUE = 4096  # jobs waiting for the disk before submitters are told to come later
-SWEEP = 1.0  # how often a courier looks for leases that ran out, expired mail and another process's rows
+COURIER_NAP = 30.0  # a courier with nothing due looks again after this long, whatever it was told
+STORE_WATCH = 0.5  # how often the daemon looks whether another process wrote to the store
 
 # --- patience: how long a road may hold a parcel before others are tried (design § 5) -------------------------------------
 PATIENCE = MappingProxyType({"relay": 30.0, "cloud": 60.0, "seed": 30.0, "git": 120.0, "nats": 30.0})

@@ -1,0 +1,218 @@
+"""The counter of the daemon: accept messages, wait for them, mark them shown or done; it carries nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from fleet.core.envelope import Kind, kind_of, read, stamp
+from fleet.core.gates import Case, Direction, Verdict, judge
+from fleet.core.lifecycle import Event, State, Status
+from fleet.core.submission import Desk, Draft, Submission, draft_of
+from fleet.engine.roster import Roster
+from fleet.engine.waiting import Waiting, reached, state_of
+from fleet.engine.world import World
+from fleet.engine.writer import Writer
+from fleet.errors import Conflict, DiskFull, FleetError, NotFound, UsageError
+from fleet.store import Store
+from fleet.store.inbox import Arrival
+from fleet.store.outbox import Applied, Change, Row
+
+
+class Mailroom:
+    """What senders and readers on this machine can do with mail."""
+
+    def __init__(
+        self, writer: Writer, reader: Store, roster: Roster, waiting: Waiting, kinds: Mapping[str, Kind], limit: int,
+        channels: Sequence[str], world: World,
+    ) -> None:  # fmt: skip
+        """Take the writer, a store to read from on the loop's thread, and what messages are checked against."""
+        self._writer = writer
+        self._reader = reader
+        self._roster = roster
+        self._waiting = waiting
+        self._kinds = kinds
+        self._limit = limit
+        self._world = world
+        self._desk = Desk(kinds, limit, roster.__contains__, tuple(channels))
+        self.poke: Callable[[str], None] = lambda peer: None
+        self.on_mail: Callable[[str, int], None] = lambda sender, count: None
+        self.on_owed: Callable[[str], None] = lambda peer: None
+        self.on_cancelled: Callable[[Row], None] = lambda row: None
+        self.room_left: Callable[[], bool] = lambda: True
+
+    async def submit(self, asked: Sequence[Submission]) -> list[dict[str, Any]]:
+        """Accept messages; one answer each, in order, after the fsync: the id and state, or the error."""
+        now = self._world.now()
+        answers: list[dict[str, Any]] = []
+        drafts: list[Draft] = []
+        own: list[Draft] = []
+        for one in asked:
+            try:
+                draft = self._draft(one, now)
+            except FleetError as error:
+                answers.append({"error": error_words(error)})
+                continue
+            (own if draft.peer == self._roster.me.node else drafts).append(draft)
+            state = "refused" if draft.refused else "accepted"
+            answers.append({"id": draft.id, "to": draft.peer, "state": state})
+        if drafts:
+            await self._accept(drafts, answers, now)
+        if own:
+            await self._keep(own, answers, now)
+        return answers
+
+    def _draft(self, asked: Submission, now: int) -> Draft:
+        if not self.room_left():
+            raise DiskFull("too little space is left on the disk: nothing was accepted", hint="fleet doctor")
+        draft = draft_of(asked, self._desk, now, self._world.dice(10))
+        peer = self._roster.get(draft.peer)
+        if peer is None:
+            return draft
+        case = Case(
+            Direction.OUT, kind_of(draft.type, self._kinds), draft.size, self._limit, peer.id, bool(peer.key),
+            peer.enabled, peer.trust,
+        )  # fmt: skip
+        found = judge(case).decisive
+        if found.verdict is Verdict.REFUSE:
+            return _refused(draft, f"{found.gate}: {found.reason}")
+        return draft
+
+    async def _accept(self, drafts: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
+        outcomes = await self._writer.run(lambda store: store.outbox.submit(drafts, now))
+        if any(outcome != "accepted" for outcome in outcomes):
+            by_id = {draft.id: outcome for draft, outcome in zip(drafts, outcomes, strict=True)}
+            for answer in answers:
+                if by_id.get(answer.get("id", "")) == "conflict":
+                    answer["error"] = error_words(Conflict(f"id {answer['id']} was used for another message"))
+        for peer in {draft.peer for draft in drafts}:
+            self.poke(peer)
+
+    async def _keep(self, own: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
+        """Put mail to oneself straight into the inbox."""
+        me = self._roster.me.node
+        arrivals = [Arrival(read(stamp(d.content, 0, d.exp)), d.content, d.digest) for d in own]
+        ids = {draft.id for draft in own}
+        try:
+            rows = await self._writer.run(lambda store: store.inbox.put_local(me, arrivals, now))
+        except Conflict as error:
+            rows = []
+            refusal = error_words(error)
+            answers[:] = [{"error": refusal} if answer.get("id") in ids else answer for answer in answers]
+        for answer in answers:
+            if answer.get("id") in ids:
+                answer["state"] = State.RECEIVED.value
+        self.on_mail(me, len(rows))
+
+    async def wait(self, id: str, wanted: str, timeout: float) -> dict[str, Any]:
+        """Wait at most `timeout` seconds until a message is received, shown or done; gives how far it is."""
+        began = self._world.steady()
+        state = State(wanted)
+        future = self._waiting.enter(id, state)
+        word = "timeout"
+        try:
+            row = self._reader.outbox.get(id)
+            if row is None or _over(row, state):
+                word = "over"
+            else:
+                async with asyncio.timeout(timeout):
+                    word = await future
+        except TimeoutError:
+            word = "timeout"
+        finally:
+            self._waiting.leave(id, future)
+        return {**self.standing(id), "elapsed_ms": round((self._world.steady() - began) * 1000, 3),
+                "walked": word == "walked"}  # fmt: skip
+
+    def standing(self, id: str) -> dict[str, Any]:
+        """Say how far a message is: id, to, state, channel, number of attempts, reason. Raises NotFound."""
+        row = self._reader.outbox.get(id)
+        if row is None:
+            mail = self._reader.inbox.get(id)
+            if mail is None:
+                raise NotFound(f"no message has the id {id!a}", hint="fleet outbox")
+            return {"id": id, "to": self._roster.me.node, "state": "received", "channel": "", "attempts": 0}
+        attempts = self._reader.ledger.attempts_of(row)
+        proven = [attempt.channel for attempt in attempts if attempt.result in ("delivered", "taken")]
+        state = state_of(row.status, bool(row.taken), row.reached)
+        return {
+            "id": id, "to": row.peer, "state": state.value, "channel": proven[-1] if proven else "",
+            "attempts": len(attempts), "reason": row.reason,
+        }  # fmt: skip
+
+    async def shown(self, ids: Iterable[str], session: str = "") -> list[str]:
+        """Mark mail as shown; the senders are told. Gives the ids that changed."""
+        wanted, now = list(ids), self._world.now()
+        changed: list[str] = await self._writer.run(lambda store: store.inbox.mark_shown(wanted, session, now))
+        self._tell(changed)
+        return changed
+
+    async def done(self, id: str) -> dict[str, Any]:
+        """Mark mail as processed; the sender is told. Raises NotFound."""
+        if self._reader.inbox.get(id) is None:
+            raise NotFound(f"no mail has the id {id!a}", hint="fleet inbox --all")
+        now = self._world.now()
+        await self._writer.run(lambda store: store.inbox.mark_done(id, now))
+        self._tell([id])
+        return {"id": id, "state": State.DONE.value}
+
+    def _tell(self, ids: Iterable[str]) -> None:
+        for sender in {mail.sender for mail in map(self._reader.inbox.get, ids) if mail is not None}:
+            if sender != self._roster.me.node:
+                self.on_owed(sender)
+
+    async def cancel(self, id: str) -> dict[str, Any]:
+        """Take back what is not delivered. Raises NotFound or UsageError."""
+        row = self._row(id)
+        if row.status in (Status.DONE, Status.REFUSED, Status.DEAD):
+            raise UsageError(f"message {id} is {state_of(row.status, False, row.reached).value} already")
+        await self._apply([Change(row.row, Event.NACK, reason="cancelled")])
+        self.on_cancelled(row)
+        return self.standing(id)
+
+    async def retry(self, id: str) -> dict[str, Any]:
+        """Give a dead letter a new life of the length its type has. Raises NotFound or UsageError."""
+        row = self._row(id)
+        if row.status not in (Status.DEAD, Status.REFUSED):
+            raise UsageError(f"message {id} is not a dead letter", hint="fleet dead")
+        until = self._world.now() + int(kind_of(row.type, self._kinds).ttl * 1000)
+        await self._apply([Change(row.row, Event.REVIVE, until=until)])
+        self.poke(row.peer)
+        return self.standing(id)
+
+    async def drop(self, id: str) -> dict[str, Any]:
+        """Forget a dead letter. Raises NotFound."""
+        if not await self._writer.run(lambda store: store.outbox.drop(id)):
+            raise NotFound(f"no dead letter has the id {id!a}", hint="fleet dead")
+        return {"id": id, "state": "dropped"}
+
+    def _row(self, id: str) -> Row:
+        row = self._reader.outbox.get(id)
+        if row is None:
+            raise NotFound(f"no message has the id {id!a}", hint="fleet outbox")
+        return row
+
+    async def _apply(self, changes: list[Change]) -> list[Applied]:
+        now = self._world.now()
+        applied = await self._writer.run(lambda store: store.outbox.apply(changes, now))
+        self._waiting.applied(applied)
+        return applied
+
+
+def _over(row: Row, wanted: State) -> bool:
+    if row.status is Status.DONE:
+        return reached(row.reached, wanted)
+    return row.status in (Status.REFUSED, Status.DEAD)
+
+
+def _refused(draft: Draft, reason: str) -> Draft:
+    fields = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
+    return Draft(**{**fields, "refused": reason})
+
+
+def error_words(error: FleetError) -> dict[str, Any]:
+    """Write an error as the JSON every face gives (contract.md)."""
+    return {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
+
+

@@ -1,0 +1,86 @@
+"""What this node says of itself: its certificate as stored, its manifest made from the machine; never another's frames."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+
+import msgspec
+
+from fleet import __version__
+from fleet.core import policy
+from fleet.core.peer import Certificate, Manifest, read_frame, write_frame
+from fleet.daemon.settings import Settings
+from fleet.engine.identity import Identity, own_certificate
+from fleet.engine.world import World
+from fleet.errors import NoIdentity, WireError
+from fleet.store import Store
+from fleet.store.keys import KeyRing
+
+Addresses = Mapping[str, Mapping[str, str | int | bool]]
+
+
+def load_identity(store: Store, ring: KeyRing, settings: Settings, addresses: Addresses, world: World) -> Identity:
+    """Put together who this node is; a changed manifest gets a higher serial and is stored. Runs in a transaction.
+
+    Raises NoIdentity when no certificate fits the keys.
+    """
+    certificate = _certificate(store, ring, world)
+    frame = _manifest(store, ring, settings, addresses, world)
+    return Identity(
+        ring.node, ring.fleet, ring.signing, tuple(ring.opening), tuple(ring.fleet_keys), ring.root_public,
+        certificate, frame, ring.root,
+    )  # fmt: skip
+
+
+def _certificate(store: Store, ring: KeyRing, world: World) -> bytes:
+    known = store.members.frames(ring.node)
+    frame = known.certificate if known else b""
+    if frame:
+        try:
+            if read_frame(Certificate, frame, ring.root_public).key == ring.signing.public:
+                return frame
+        except WireError:
+            pass  # of another fleet or another key: a new one follows, or the error below
+    if ring.root is None:
+        raise NoIdentity(
+            f"{ring.node} has no certificate for its keys", hint="fleet join LINK  (fleet invite on the first machine)"
+        )
+    now = world.now()
+    frame = own_certificate(
+        ring.root, ring.fleet, ring.node, ring.signing.public, serial=now, issued=now, trust=policy.TRUST_CEILING,
+        role="chief",
+    )  # fmt: skip
+    store.members.put_certificate(ring.node, now, frame)
+    return frame
+
+
+def _manifest(store: Store, ring: KeyRing, settings: Settings, addresses: Addresses, world: World) -> bytes:
+    known = store.members.frames(ring.node)
+    stored = known.manifest if known else b""
+    old: Manifest | None = None
+    if stored:
+        try:
+            old = read_frame(Manifest, stored, ring.signing.public)
+        except WireError:
+            old = None  # signed by keys this node had in another fleet
+    now = world.now()
+    new = describe(ring, settings, addresses, serial=old.serial if old else now)
+    if new == old:
+        return stored
+    serial = max(now, old.serial + 1) if old else now
+    frame = write_frame(msgspec.structs.replace(new, serial=serial), ring.signing)
+    store.members.put_manifest(ring.node, serial, frame)
+    return frame
+
+
+def describe(ring: KeyRing, settings: Settings, addresses: Addresses, *, serial: int) -> Manifest:
+    """Say what others must know of this node to reach it."""
+    node = settings.node
+    return Manifest(
+        v=policy.WIRE_VERSION, fleet=ring.fleet, node=ring.node, serial=serial, seal=ring.opening[0].public,
+        nats=ring.nats_public, name=node.name or ring.node, description=node.description,
+        addresses={channel: dict(table) for channel, table in addresses.items()},
+        agents=tuple(node.agents), capabilities=tuple(node.capabilities),
+        versions={"fleet": __version__, "python": platform.python_version(), "system": platform.system()},
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""The roads of one node: built, opened, closed, and told who belongs to the fleet; it never carries anything itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from fleet.core.channel import Channel, Traits
+from fleet.core.health import Evidence
+from fleet.core.peer import Peer
+from fleet.daemon import registry
+from fleet.daemon.broker import Broker, Place
+from fleet.daemon.paths import Paths
+from fleet.daemon.quantities import split_address
+from fleet.daemon.settings import DEFAULT, Settings
+from fleet.engine.links import Links
+from fleet.errors import FleetError
+from fleet.store import Store
+from fleet.store.keys import KeyRing
+from fleet.store.outbox import Row
+
+OPEN_TIMEOUT = 5.0  # seconds a road has to get ready; one that needs longer is left to its own background work
+_ANYWHERE = ("0.0.0.0", "::", "")
+
+
+class RoadKeeper:
+    """Builds and keeps the channels of one node, and the broker it may run."""
+
+    def __init__(
+        self, settings: Settings, paths: Paths, ring: KeyRing, log: Callable[..., None],
+        given: Mapping[str, Channel] | None,
+    ) -> None:  # fmt: skip
+        """Take the configuration; `given` channels are used as they are (simulations)."""
+        self._settings = settings
+        self._paths = paths
+        self._ring = ring
+        self._log = log
+        self._given = given
+        self.channels: Mapping[str, Channel] = given or {}
+        self.failed: dict[str, str] = {}
+        self.broker: Broker | None = None
+
+    async def open(self) -> None:
+        """Start the broker if this node runs one, build the roads in their order, open each."""
+        if self._given is None:
+            if self._settings.nats.serve:
+                await self._start_broker()
+            roads = registry.build(self._settings.roads, self._settings.channel, self._house)
+            self.channels, failed = roads.channels, dict(roads.failed)
+            self.failed = {name: why for name, why in failed.items() if registry.exists(name)}
+            for name, why in self.failed.items():
+                self._log("road out", channel=name, reason=why)
+        await asyncio.gather(*(self._open(name, channel) for name, channel in self.channels.items()))
+
+    async def _open(self, name: str, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT):
+                await channel.open()
+        except (FleetError, OSError, TimeoutError) as error:
+            self.failed[name] = str(error) or type(error).__name__
+            self._log("road not open", channel=name, reason=self.failed[name])
+
+    async def _start_broker(self) -> None:
+        host, _ = split_address(self._settings.node.bind)
+        place = Place(self._paths.run / "nats", host, self._settings.nats.port)
+        broker = Broker(self._ring.fleet, place, self._users([]), self._settings.nats.server, self._log)
+        try:
+            await broker.open()
+            await broker.ready()
+            self.broker = broker
+        except FleetError as error:
+            await broker.close()
+            self.failed["broker"] = error.message
+            self._log("broker", reason=error.message)
+
+    def _users(self, peers: Iterable[Peer]) -> list[tuple[str, str]]:
+        """List who may connect to the broker: this node and every member whose nkey is known."""
+        own = (self._ring.node, self._ring.nats_public)
+        return [own, *((peer.id, peer.nats) for peer in peers if peer.nats and peer.key)]
+
+    def _house(self, name: str) -> Mapping[str, Any]:
+        """Say what the house adds to a road's own table."""
+        if name == "nats":
+            urls = [self.broker.url] if self.broker is not None else list(self._settings.nats.urls)
+            return {"url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed}
+        if name == "http":
+            chosen = self._settings.origin("node.bind") != DEFAULT
+            return {"bind": self._settings.node.bind if chosen else ""}
+        return {}
+
+    def traits(self) -> dict[str, Traits]:
+        """Give every road's traits, in order."""
+        return {name: channel.traits for name, channel in self.channels.items()}
+
+    def addresses(self) -> dict[str, dict[str, str]]:
+        """Say where others find this node, for its manifest."""
+        addresses: dict[str, dict[str, str]] = {}
+        bound = getattr(self.channels.get("http"), "bound", None)
+        if bound is not None:
+            addresses["http"] = {"url": f"http://{self._outside(*bound)}"}
+        if self.broker is not None:
+            addresses["nats"] = {"url": self.broker_url()}
+        return addresses
+
+    def _outside(self, host: str, port: int) -> str:
+        """Give the address others shall use: what the operator advertises, else where the door listens."""
+        advertised = self._settings.node.advertise
+        if advertised:
+            return advertised if ":" in advertised else f"{advertised}:{port}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def broker_url(self) -> str:
+        """Give the broker's address as others reach it; empty without one."""
+        if self.broker is None:
+            return ",".join(self._settings.nats.urls)
+        advertised = self._settings.node.advertise
+        host = split_address(advertised)[0] if ":" in advertised else advertised
+        return f"nats://{host}:{self.broker.port}" if host else self.broker.url
+
+    async def admit(self, peers: Iterable[Peer]) -> None:
+        """Let the broker know who may connect; the others are not disturbed."""
+        if self.broker is not None:
+            await self.broker.set_users(self._users(peers))
+
+    async def forget(self, peer: Peer, row: Row, reader: Store) -> None:
+        """Take a message back from the roads that hold it, where they can."""
+        pids = [attempt.pid for attempt in reader.ledger.attempts_of(row)]
+        for name in row.taken:
+            if name in self.channels and pids:
+                await self._quietly(self.channels[name].forget(peer, pids), name)
+
+    def credit(self, links: Links, peer: str, road: str) -> None:
+        """Credit the road a receipt names, unless its own answers do that already."""
+        if not self.channels[road].traits.replies:
+            links.credit(peer, road, Evidence.GOOD)
+
+    async def close(self) -> None:
+        """Close every road, then the broker."""
+        await asyncio.gather(*(self._quietly(channel.close(), name) for name, channel in self.channels.items()))
+        if self.broker is not None:
+            await self.broker.close()
+
+    async def _quietly(self, act: Awaitable[None], name: str) -> None:
+        """Do what must not keep others from being done; a failure is recorded."""
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT):
+                await act
+        except (FleetError, OSError, TimeoutError) as error:
+            self._log("road", channel=name, reason=str(error) or type(error).__name__)

@@ -1,0 +1,110 @@
+"""What can be seen of a running node: status, peers, plans, traces, figures; it changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet import __version__
+from fleet.core import policy
+from fleet.core.envelope import kind_of
+from fleet.core.gates import Case, Direction, judge
+from fleet.core.health import Link
+from fleet.core.peer import Peer
+from fleet.core.plan import Wish, plan
+from fleet.errors import UnknownPeer, UnknownType
+
+if TYPE_CHECKING:
+    from fleet.daemon.service import Node
+
+
+class Sight:
+    """The views of one node."""
+
+    def __init__(self, node: Node) -> None:
+        """Take the node to look at."""
+        self._node = node
+
+    def status(self) -> dict[str, Any]:
+        """Show this node and its peers (`fleet status`)."""
+        node = self._node
+        me = node.roster.me
+        return {
+            "node": node.id, "fleet": me.fleet, "version": __version__, "started_at": node.started,
+            "address": node.roads.addresses().get("http", {}).get("url", ""), "broker": node.roads.broker_url(),
+            "roads": list(node.roads.channels), "failed": node.roads.failed, "peers": self.peers(),
+        }  # fmt: skip
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Show every peer with its links and what waits for it."""
+        return [self.peer(peer) for peer in self._node.roster.peers()]
+
+    def peer(self, peer: Peer) -> dict[str, Any]:
+        """Show one peer."""
+        node = self._node
+        links = node.links.snapshot(peer.id)
+        heard = max((link.heard_at for link in links.values()), default=-1.0)
+        ago = node.world.steady() - heard
+        return {
+            "node": peer.id, "name": peer.name, "address": _address(peer), "role": peer.role,
+            "state": "on" if heard >= 0 and ago <= policy.ALIVE_FOR else "off" if heard >= 0 else "unknown",
+            "trust": node.level(peer), "agents": list(peer.agents), "capabilities": list(peer.capabilities),
+            "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
+            "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else None,
+            "channels": {name: _link_words(link) for name, link in links.items()},
+        }  # fmt: skip
+
+    def known(self, node: str) -> Peer:
+        """Find a peer. Raises UnknownPeer."""
+        peer = self._node.roster.get(node)
+        if peer is None:
+            raise UnknownPeer(f"no member of this fleet is called {node!a}", hint="fleet peers")
+        return peer
+
+    def explain(self, peer_id: str, word: str = "message") -> dict[str, Any]:
+        """Show what every gate says of a message and which roads it would go, sending nothing."""
+        node, peer = self._node, self.known(peer_id)
+        if word not in node.kinds:
+            raise UnknownType(f"there is no message type {word!a}", hint="types: " + ", ".join(node.kinds))
+        kind = kind_of(word, node.kinds)
+        found = judge(
+            Case(
+                Direction.OUT, kind, 0, node.settings.content.limit, peer.id, bool(peer.key), peer.enabled,
+                node.level(peer),
+            )
+        )  # fmt: skip
+        steps = plan(node.links.roads(peer), Wish(kind))
+        return {
+            "peer": peer.id, "type": word, "verdict": found.verdict.value,
+            "gates": [
+                {"gate": f.gate, "verdict": f.verdict.value, "reason": f.reason, "until": f.until or None}
+                for f in found.findings
+            ],
+            "plan": [
+                {"channel": s.channel, "deadline_ms": round(s.deadline * 1000), "hedge_ms": round(s.hedge * 1000)}
+                for s in steps
+            ],
+            "links": {name: _link_words(link) for name, link in node.links.snapshot(peer.id).items()},
+        }  # fmt: skip
+
+    def stats(self) -> dict[str, Any]:
+        """Show the figures of this process."""
+        node = self._node
+        return {
+            "node": node.id, "uptime_ms": node.world.now() - node.started, "commits": node.writer.commits,
+            "jobs": node.writer.jobs, "wal_bytes": node.store.db.wal_bytes(), "counters": dict(node.counters),
+            "waiting": {peer.id: node.reader.outbox.waiting(peer.id) for peer in node.roster.peers()},
+        }  # fmt: skip
+
+
+def _address(peer: Peer) -> str:
+    http = peer.addresses.get("http", {})
+    return str(http.get("url", ""))
+
+
+def _link_words(link: Link) -> dict[str, Any]:
+    trips = link.round_trips
+    return {
+        "state": "untried" if link.untried else link.health.value,
+        "rtt_ms": round(trips[-1] * 1000, 3) if trips else None,
+        "reason": link.reason if link.bad or link.health.value in ("broken", "healing") else "",
+    }

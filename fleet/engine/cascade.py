@@ -1,0 +1,146 @@
+"""Walk one parcel down its plan, hedged, until somebody proves it arrived; it never decides what a result means.
+
+The table of results (core/outcome.py) says what each does to the walk. When a step's hedge delay passes without an
+outcome, the next starts beside it; a step that fails makes room at once. The first proven answer ends the walk; attempts
+still running then only count as evidence. After custody, one-way steps are passed over. One nudge starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fleet.core import policy
+from fleet.core.channel import Channel
+from fleet.core.outcome import EFFECTS, Attempt, Result, Walk
+from fleet.core.peer import Peer
+from fleet.core.plan import Step
+from fleet.engine.attempt import Attempts, Cargo
+from fleet.engine.links import Links
+
+
+@dataclass(slots=True)
+class Journey:
+    """How a walk went: every attempt that ended with it, and the one that ended it."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    proven: Attempt | None = None
+
+    @property
+    def taken(self) -> list[Attempt]:
+        """The attempts after which a road holds the parcel."""
+        return [attempt for attempt in self.attempts if attempt.result is Result.TAKEN]
+
+    @property
+    def retry_after(self) -> float:
+        """The longest time any road asked to be left alone, seconds."""
+        return max((attempt.retry_after for attempt in self.attempts), default=0.0)
+
+
+Running = dict[asyncio.Task[Attempt], Step]
+
+
+class Cascade:
+    """Walks parcels for one node."""
+
+    def __init__(self, channels: Mapping[str, Channel], attempts: Attempts, links: Links) -> None:
+        """Take the roads, what tries them, and the links that are credited."""
+        self._channels = channels
+        self._attempts = attempts
+        self._links = links
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def walk(
+        self, peer: Peer, cargo: Cargo, steps: Sequence[Step], on_late: Callable[[Attempt], None]
+    ) -> Journey:
+        """Try the steps until one is proven or all have ended; `on_late` hears of attempts that end after that."""
+        journey = Journey()
+        running: Running = {}
+        queue = deque(steps)
+        nudged = False
+        try:
+            while journey.proven is None:
+                started = self._start_next(peer, cargo, queue, running, journey)
+                if not running:
+                    break
+                done = await self._wait(running, queue, started)
+                again = self._collect(done, running, journey)
+                if again and not nudged and journey.proven is None and not journey.taken:
+                    nudged = True
+                    await asyncio.sleep(policy.NUDGE_GRACE)
+                    queue = deque(step for step in steps if step.carries)
+        finally:
+            self._leave(running, on_late, keep=journey.proven is not None)
+        return journey
+
+    def _start_next(
+        self, peer: Peer, cargo: Cargo, queue: deque[Step], running: Running, journey: Journey
+    ) -> Step | None:
+        """Start the next step that may be started now: none beside a road that does not hedge."""
+        while queue:
+            alone = any(step.hedge <= 0 for step in running.values())
+            if running and (alone or not self._channels[queue[0].channel].traits.hedges):
+                return None
+            step = queue.popleft()
+            if not self._links.usable(peer.id, step.channel):
+                continue  # it broke while this walk was on its way
+            if journey.taken and not step.replies:
+                continue
+            if journey.taken and not step.carries and not cargo.parcel.urgent:
+                continue
+            task = asyncio.ensure_future(self._attempts.make(self._channels[step.channel], peer, cargo, step))
+            running[task] = step
+            return step
+        return None
+
+    async def _wait(self, running: Running, queue: deque[Step], started: Step | None) -> set[asyncio.Task[Attempt]]:
+        """Wait for an outcome, or until the newest step's hedge delay has passed while another step could start."""
+        hedge = started.hedge if started is not None and queue and started.hedge > 0 else None
+        done, _ = await asyncio.wait(running, timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
+        return done
+
+    def _collect(self, done: set[asyncio.Task[Attempt]], running: Running, journey: Journey) -> bool:
+        """Take the ended attempts in; says whether a nudge asks to start again."""
+        again = False
+        for task in sorted(done, key=list(running).index):
+            del running[task]
+            attempt = task.result()
+            journey.attempts.append(attempt)
+            self.credit(attempt)
+            move = EFFECTS[attempt.result].walk
+            if move is Walk.STOP and journey.proven is None:
+                journey.proven = attempt
+            again = again or move is Walk.AGAIN
+        return again
+
+    def credit(self, attempt: Attempt) -> None:
+        """Tell the link what the attempt means for it."""
+        evidence = EFFECTS[attempt.result].link
+        if evidence is not None:
+            self._links.credit(
+                attempt.peer, attempt.channel, evidence,
+                took=attempt.ms / 1000.0, reason=attempt.reason, security=attempt.security,
+            )  # fmt: skip
+
+    def _leave(self, running: Running, on_late: Callable[[Attempt], None], *, keep: bool) -> None:
+        """Let what still runs end as evidence, or end it when the walk itself was cancelled."""
+        for attempt in running:
+            if not keep:
+                attempt.cancel()
+                continue
+            task = asyncio.ensure_future(self._finish(attempt, on_late))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    async def _finish(self, running: asyncio.Task[Attempt], on_late: Callable[[Attempt], None]) -> None:
+        attempt = await running
+        self.credit(attempt)
+        on_late(attempt)
+
+    async def close(self) -> None:
+        """End what still runs as evidence."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)

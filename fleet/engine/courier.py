@@ -1,0 +1,231 @@
+"""The one courier of a peer: takes what is due, has it carried, settles it. Several parcels in flight, never a decision.
+
+It alone sweeps its peer's rows, and a lease is only a due time, so a crash between any two lines here heals by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fleet.core import policy
+from fleet.core.lifecycle import Event, Status
+from fleet.core.outcome import Attempt
+from fleet.core.parcel import ParcelType
+from fleet.core.plan import backoff, patience
+from fleet.engine.attempt import Cargo
+from fleet.engine.cascade import Cascade, Journey
+from fleet.engine.dispatch import Batch, Dispatch, Pick, Room
+from fleet.engine.identity import Order, write_parcel
+from fleet.engine.introductions import Introductions
+from fleet.engine.roster import Roster
+from fleet.engine.settling import Settlement, settle
+from fleet.engine.world import World
+from fleet.engine.writer import Writer
+from fleet.errors import Barred, FleetError
+from fleet.store import Store
+from fleet.store.outbox import Applied, Change
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What every courier works with; made once in daemon/service.py."""
+
+    writer: Writer
+    cascade: Cascade
+    roster: Roster
+    introductions: Introductions
+    world: World
+    patience: dict[str, float]  # [channel.NAME] patience, seconds
+    tries: Callable[[str], int]  # type → walks before it is given up, 0 = no limit
+    on_applied: Callable[[Iterable[Applied]], None]
+    on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
+    on_receipt: Callable[[str, Settlement], None]
+    log: Callable[..., None]
+
+
+class Courier:
+    """Carries everything that waits for one peer."""
+
+    def __init__(self, peer: str, dispatch: Dispatch, hands: Hands) -> None:
+        """Take the peer's id, what picks its batches, and the shared hands."""
+        self.peer = peer
+        self._dispatch = dispatch
+        self._hands = hands
+        self._wake = asyncio.Event()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._express = 0
+        self._bulk = 0
+        self._eager = False
+        self._more = True
+        self._next_event: int | None = None
+
+    def poke(self) -> None:
+        """Say that the outbox changed or a link did."""
+        self._more = True
+        self._wake.set()
+
+    def heard(self) -> None:
+        """Say that the peer was heard: what was put off may go at once."""
+        if not self._eager:
+            self._eager = True
+            self.poke()
+
+    async def run(self) -> None:
+        """Work until cancelled; parcels under way are then cancelled too, their leases lapse."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._fill()
+                await self._rest()
+        finally:
+            for task in self._carrying:
+                task.cancel()
+            await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    async def _fill(self) -> None:
+        """Start as many parcels as there is room for, sweeping first when something became due."""
+        now = self._hands.world.now()
+        swept = self._next_event is not None and self._next_event <= now
+        if not swept and not self._more:
+            return
+        room = Room(policy.IN_FLIGHT - self._bulk, policy.IN_FLIGHT_EXPRESS - self._express, self._eager)
+        if not swept and room.bulk <= 0 and room.express <= 0:
+            return
+        self._more = False
+        picked = await self._hands.writer.run(lambda store: self._take(store, room))
+        self._next_event = picked.next_event
+        self._more = self._more or picked.more
+        self._eager = self._eager and bool(picked.batches)
+        self._hands.on_applied(picked.applied)
+        self._hands.on_walked(picked.walked)
+        for batch in picked.batches:
+            self._start(batch)
+
+    def _take(self, store: Store, room: Room) -> Pick:
+        now = self._hands.world.now()
+        swept = store.outbox.apply(store.outbox.sweep(self.peer, now), now)
+        picked = self._dispatch.pick(store, room)
+        picked.applied = [*swept, *picked.applied]
+        return picked
+
+    def _start(self, batch: Batch) -> None:
+        if batch.express:
+            self._express += 1
+        else:
+            self._bulk += 1
+        task = asyncio.ensure_future(self._carry(batch))
+        self._carrying.add(task)
+        task.add_done_callback(lambda done: self._landed(done, batch))
+
+    def _landed(self, done: asyncio.Task[None], batch: Batch) -> None:
+        self._carrying.discard(done)
+        if batch.express:
+            self._express -= 1
+        else:
+            self._bulk -= 1
+        if not done.cancelled() and done.exception() is not None:
+            self._hands.log("bug", part="courier", error=type(done.exception()).__name__, peer=self.peer)
+        self.poke()
+
+    async def _rest(self) -> None:
+        """Wait for a poke, or until the next row becomes due."""
+        pause = None
+        if self._more and (self._bulk < policy.IN_FLIGHT or self._express < policy.IN_FLIGHT_EXPRESS):
+            return
+        if self._next_event is not None:
+            pause = max(0.01, (self._next_event - self._hands.world.now()) / 1000.0)
+        try:
+            async with asyncio.timeout(min(pause or policy.COURIER_NAP, policy.COURIER_NAP)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _carry(self, batch: Batch) -> None:
+        """Seal, walk, settle one batch."""
+        hands = self._hands
+        order = Order(
+            ParcelType.MAIL, batch.exp, batch.inc, batch.low, batch.hops, intro=hands.introductions.due(self.peer),
+            urgent=batch.express, pid=batch.pid,
+        )  # fmt: skip
+        try:
+            parcel = write_parcel(hands.roster.me, batch.peer, batch.items, order, hands.world)
+            journey = await hands.cascade.walk(
+                batch.peer, Cargo(parcel), batch.steps, lambda late: self._late(batch, late)
+            )
+        except Barred as error:
+            journey = Journey()
+            hands.log("unsendable", peer=self.peer, reason=error.message)
+        hands.introductions.walked(self.peer, answered=journey.proven is not None)
+        await self._settle(batch, journey)
+
+    async def _settle(self, batch: Batch, journey: Journey) -> None:
+        try:
+            settlement, applied = await self._hands.writer.run(lambda store: self._close(store, batch, journey))
+        except FleetError as error:  # the disk refuses: the lease lapses and the peer answers `duplicate`
+            self._hands.log("unsettled", peer=self.peer, reason=error.message)
+            return
+        self._hands.on_applied(applied)
+        self._hands.on_receipt(self.peer, settlement)
+        if journey.proven is None:
+            self._eager = False
+            if not journey.taken:
+                self._hands.on_walked(row.id for row in batch.rows)
+
+    def _close(self, store: Store, batch: Batch, journey: Journey) -> tuple[Settlement, list[Applied]]:
+        """Write down what the walk came to. Runs in a transaction."""
+        now = self._hands.world.now()
+        receipt = journey.proven.receipt if journey.proven is not None else None
+        settlement = settle(receipt, batch.rows, now) if receipt is not None else Settlement()
+        changes = settlement.changes + self._unsettled(batch, journey, settlement, now)
+        store.ledger.record(journey.attempts)
+        if settlement.renew_above >= 0:
+            store.sequence.renew(self.peer, now, settlement.renew_above)
+        return settlement, store.outbox.apply(changes, now)
+
+    def _unsettled(self, batch: Batch, journey: Journey, settlement: Settlement, now: int) -> list[Change]:
+        """Say what becomes of the rows no receipt spoke of: in custody, or missed until the next walk."""
+        left = [row for row in batch.rows if row.row not in settlement.settled]
+        changes = []
+        for attempt in journey.taken:
+            until = now + int(patience(attempt.channel, self._hands.patience) * 1000)
+            changes += [
+                Change(row.row, Event.TAKEN, lease=batch.number, road=attempt.channel, until=until) for row in left
+            ]
+        if journey.taken:
+            return changes
+        reason = journey.attempts[-1].reason if journey.attempts else "no road took it"
+        for row in left:
+            pause = max(backoff(row.tries, self._hands.world.chance()), journey.retry_after)
+            changes.append(
+                Change(row.row, Event.MISSED, lease=batch.number, due=now + int(pause * 1000), reason=reason, count_try=True)
+            )
+            limit = self._hands.tries(row.type)
+            if limit and row.tries + 1 >= limit:
+                changes.append(Change(row.row, Event.EXPIRE, reason=f"{limit} tries: {reason}"))
+        return changes
+
+    def _late(self, batch: Batch, attempt: Attempt) -> None:
+        """Record an attempt that ended after its walk; what it proves counts."""
+        task = asyncio.ensure_future(self._settle_late(batch, attempt))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+
+    async def _settle_late(self, batch: Batch, attempt: Attempt) -> None:
+        def close(store: Store) -> list[Applied]:
+            now = self._hands.world.now()
+            store.ledger.record([attempt])
+            if attempt.receipt is None:
+                return []
+            return store.outbox.apply(settle(attempt.receipt, batch.rows, now, fresh=False).changes, now)
+
+        try:
+            self._hands.on_applied(await self._hands.writer.run(close))
+        except FleetError as error:
+            self._hands.log("unsettled", peer=self.peer, reason=error.message)
+
+
+def final(applied: Applied) -> bool:
+    """Say whether a change ended a message."""
+    return applied.new in (Status.DONE, Status.REFUSED, Status.DEAD)

@@ -1,0 +1,186 @@
+"""Which waiting messages go into the next parcels: runs inside the writer's transaction, decides nothing without the core.
+
+A parcel holds messages of one plan. The gates are asked before anything is leased; what no road could take now is put
+off without being leased, so nothing is ever sent over a broken link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fleet.core import policy
+from fleet.core.envelope import FREE, Kind, Priority, kind_of, read, stamp
+from fleet.core.gates import Case, Direction, Judgement, Verdict, judge
+from fleet.core.lifecycle import Event
+from fleet.core.peer import Peer
+from fleet.core.plan import Step, Wish, backoff, plan
+from fleet.engine.links import Links
+from fleet.engine.roster import Roster
+from fleet.engine.world import World
+from fleet.store import Store
+from fleet.store.outbox import Applied, Change, Row
+
+_EXPRESS = int(Priority.HIGH)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages leased together for one parcel."""
+
+    number: int  # of the parcel and of the lease
+    pid: str
+    peer: Peer
+    rows: tuple[Row, ...]
+    items: tuple[bytes, ...]
+    steps: tuple[Step, ...]
+    inc: int
+    low: int
+    exp: int
+    hops: int
+    express: bool
+
+
+@dataclass(slots=True)
+class Pick:
+    """What one look at the outbox gave."""
+
+    batches: list[Batch] = field(default_factory=list)
+    applied: list[Applied] = field(default_factory=list)
+    walked: list[str] = field(default_factory=list)  # ids for which no road exists now
+    more: bool = False  # something due was left lying
+    next_event: int | None = None  # ms; when anything of this peer becomes due
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many parcels may be started now, and whether put-off mail may go as well."""
+
+    bulk: int
+    express: int
+    eager: bool = False
+
+
+class Dispatch:
+    """Picks batches for one peer."""
+
+    def __init__(
+        self, peer: str, roster: Roster, links: Links, kinds: Mapping[str, Kind], limit: int, world: World
+    ) -> None:
+        """Take what plans and gates need; `limit` = bytes of body."""
+        self._peer = peer
+        self._roster = roster
+        self._links = links
+        self._kinds = kinds
+        self._limit = limit
+        self._world = world
+
+    def pick(self, store: Store, room: Room) -> Pick:
+        """Lease up to `room` batches. Runs in a transaction."""
+        picked = Pick()
+        peer = self._roster.get(self._peer)
+        if peer is not None:
+            for floor, places in ((_EXPRESS, room.express), (0, room.bulk)):
+                for _ in range(places):
+                    if not self._pick_one(store, peer, floor, room.eager, picked):
+                        break
+        picked.next_event = store.outbox.next_event(self._peer)
+        return picked
+
+    def _pick_one(self, store: Store, peer: Peer, floor: int, eager: bool, picked: Pick) -> bool:
+        """Take one batch, putting off what has no road; says whether to look for another."""
+        now = self._world.now()
+        while True:
+            rows = store.outbox.next_due(peer.id, now, floor=floor, eager=eager)
+            if not rows:
+                return False
+            rows = self._through_gates(store, peer, rows, picked)
+            if not rows:
+                continue
+            steps, rows, rest = self._same_plan(peer, rows)
+            if not steps:
+                self._put_off(store, rows, now, picked)
+                eager = False
+                continue
+            picked.batches.append(self._lease(store, peer, rows, steps, floor))
+            picked.more = picked.more or rest
+            return True
+
+    def judge(self, peer: Peer, kind: Kind, size: int) -> Judgement:
+        """Ask our own gates about one message."""
+        return judge(
+            Case(Direction.OUT, kind, size, self._limit, peer.id, bool(peer.key), peer.enabled, peer.trust)
+        )
+
+    def _through_gates(self, store: Store, peer: Peer, rows: list[Row], picked: Pick) -> list[Row]:
+        clear: list[Row] = []
+        changes: list[Change] = []
+        for row in rows:
+            found = self.judge(peer, kind_of(row.type, self._kinds), 0).decisive
+            if found.verdict is Verdict.CLEAR:
+                clear.append(row)
+            elif found.verdict is Verdict.HOLD:
+                changes.append(Change(row.row, Event.HOLD, due=found.until, reason=f"{found.gate}: {found.reason}"))
+            else:
+                changes.append(Change(row.row, Event.REFUSE, reason=f"{found.gate}: {found.reason}"))
+        if changes:
+            picked.applied += store.outbox.apply(changes, self._world.now())
+        return clear
+
+    def plan_for(self, peer: Peer, word: str, pin: str, held_by: frozenset[str] = frozenset()) -> tuple[Step, ...]:
+        """Plan one walk for a type of message as things stand now."""
+        return plan(self._links.roads(peer), Wish(kind_of(word, self._kinds), pin, held_by))
+
+    def _same_plan(self, peer: Peer, rows: list[Row]) -> tuple[tuple[Step, ...], list[Row], bool]:
+        """Keep the rows that go down the first row's plan; says whether others were left."""
+        now = self._world.now()
+        plans: dict[tuple[str, str, frozenset[str]], tuple[Step, ...]] = {}
+        chosen: tuple[Step, ...] | None = None
+        same: list[Row] = []
+        for row in rows:
+            held = frozenset(road for road, until in row.taken.items() if until > now) if row.taken else frozenset()
+            key = (row.type, row.pin, held)
+            steps = plans.get(key)
+            if steps is None:
+                steps = plans[key] = self.plan_for(peer, *key)
+            chosen = steps if chosen is None else chosen
+            if steps == chosen:
+                same.append(row)
+        return chosen or (), same, len(same) < len(rows) or len(rows) == policy.BATCH_ENVELOPES
+
+    def _put_off(self, store: Store, rows: list[Row], now: int, picked: Pick) -> None:
+        """No road could take these now: try again when a link may have changed. Types with few tries lose one."""
+        changes = []
+        for row in rows:
+            kind = kind_of(row.type, self._kinds)
+            due = now + int(backoff(row.tries, self._world.chance()) * 1000)
+            changes.append(
+                Change(row.row, Event.MISSED, due=due, reason="every road to the peer is broken", count_try=True)
+            )
+            if kind.tries and row.tries + 1 >= kind.tries:
+                changes.append(Change(row.row, Event.EXPIRE, reason=f"{kind.tries} tries, no road to the peer"))
+            picked.walked.append(row.id)
+        picked.applied += store.outbox.apply(changes, now)
+
+    def _lease(self, store: Store, peer: Peer, rows: list[Row], steps: tuple[Step, ...], floor: int) -> Batch:
+        now = self._world.now()
+        inc = store.sequence.current(peer.id, now)
+        fresh = sum(1 for row in rows if row.inc != inc)
+        first = store.sequence.take(peer.id, fresh, now)[1] if fresh else 0
+        inc = store.sequence.current(peer.id, now)
+        pid = self._world.new_id()
+        exp = max(row.exp for row in rows)
+        number = store.ledger.open_parcel(pid, peer.id, [row.row for row in rows], now, exp)
+        until = now + int((sum(step.deadline for step in steps) + policy.LEASE_MARGIN) * 1000)
+        store.outbox.lease(rows, number, inc, first, now, until)
+        low = store.outbox.low(peer.id, inc, store.sequence.next(peer.id))
+        items = tuple(stamp(row.content, row.seq, row.exp) for row in rows)
+        hops = min(map(_hops, rows))
+        return Batch(number, pid, peer, tuple(rows), items, steps, inc, low, exp, hops, floor >= _EXPRESS)
+
+
+def _hops(row: Row) -> int:
+    """Say how many relays a message may cross; few name it, so few are read."""
+    if b'"hops":' not in row.content:
+        return FREE.hops
+    return read(stamp(row.content, row.seq, row.exp)).cost.hops

@@ -1,0 +1,67 @@
+"""Open what comes in, in the order of design § 6: size, hop tag, key, signature, strict header, addressee; then the seal.
+
+One way in for mail, for answers and for receipts that come home late. It changes nothing but the roster (a root-signed
+intro is believed from anyone) and never answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet.core import parcel as layout
+from fleet.core import sealing
+from fleet.core.parcel import Header, ParcelType, Raw
+from fleet.core.peer import Peer
+from fleet.engine.roster import Learned, Roster
+from fleet.errors import Forged, WrongFleet
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A parcel whose signer is proven; the seal is still closed."""
+
+    raw: Raw
+    header: Header
+    peer: Peer
+    via: tuple[str, ...] = ()
+    learned: Learned | None = None
+
+    @property
+    def type(self) -> ParcelType:
+        """What the parcel holds."""
+        return self.raw.type
+
+
+class Opener:
+    """Opens parcels for this node."""
+
+    def __init__(self, roster: Roster) -> None:
+        """Take the roster, which also knows who this node is."""
+        self._roster = roster
+
+    def open(self, data: bytes, *, framed: bool) -> Opened:
+        """Verify a parcel and read its header. Raises WireError; nothing was believed then."""
+        via: tuple[str, ...] = ()
+        if framed:
+            via, data = sealing.unframe(self._roster.me.fleet_keys, data)
+        raw = layout.take_apart(data)
+        learned = None
+        found = self._roster.by_kid(raw.kid)
+        if raw.intro:
+            _, learned = self._roster.learn(raw.intro)
+            found = self._roster.by_kid(raw.kid)
+        if found is None:
+            raise Forged("signed by nobody this fleet knows")
+        peer, key = found
+        header = sealing.check(raw, key)
+        if header.sender != peer.id:
+            raise Forged(f"signed by {peer.id} in another's name")
+        if header.fleet != self._roster.me.fleet:
+            raise WrongFleet()
+        return Opened(raw, header, peer, via, learned)
+
+    def items(self, opened: Opened) -> list[bytes]:
+        """Unseal a parcel meant for this node. Raises WrongFleet, Unopened, InnerMismatch or Malformed."""
+        if opened.header.to != self._roster.me.node:
+            raise WrongFleet(f"a parcel for {opened.header.to}")
+        return sealing.unseal(opened.raw, opened.header, self._roster.me.opening)

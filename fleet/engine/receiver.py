@@ -1,0 +1,207 @@
+"""Everything that comes in: open, judge, file, answer; receipts settle. It answers nobody it cannot authenticate.
+
+The order is that of design § 6, cheap and unauthenticated checks first. Mail is answered only after the commit that
+filed it; a full disk or a full queue answers `busy`, which proves nothing to anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fleet.core import policy, sealing
+from fleet.core.channel import Answer, AnswerKind, Deliver
+from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
+from fleet.core.gates import Case, Direction, Verdict, judge
+from fleet.core.health import Evidence
+from fleet.core.parcel import ParcelType
+from fleet.core.peer import Peer
+from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.engine.gossip import Gossip
+from fleet.engine.identity import Order, system_item, write_parcel
+from fleet.engine.links import Links
+from fleet.engine.opening import Opened, Opener
+from fleet.engine.roster import Learned, Roster
+from fleet.engine.world import World
+from fleet.engine.writer import Writer
+from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError, WrongFleet
+from fleet.store import Store
+from fleet.store.inbox import Arrival, Copy, Received
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """What the receiver works with and whom it tells; made once in daemon/service.py."""
+
+    roster: Roster
+    opener: Opener
+    writer: Writer
+    links: Links
+    gossip: Gossip
+    world: World
+    kinds: Mapping[str, Kind]
+    limit: int  # bytes of body
+    level: Callable[[Peer], int]
+    on_mail: Callable[[str, int], None]  # sender, how much of it is new
+    on_owed: Callable[[str], None]
+    on_heard: Callable[[str], None]
+    on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
+    count: Callable[[str], None]
+    log: Callable[..., None]
+
+
+NOTHING = Answer(AnswerKind.NONE)
+CUSTODY = Answer(AnswerKind.CUSTODY)
+BUSY = Answer(AnswerKind.BUSY, retry_after=policy.BUSY_RETRY)
+
+
+class Receiver:
+    """Takes parcels from all roads of one node."""
+
+    def __init__(self, ears: Ears) -> None:
+        """Take what it works with."""
+        self._ears = ears
+        self._under_way = 0
+        self._latest: dict[str, int] = {}  # per peer, the ts of the newest system parcel: older ones prove no life
+
+    def deliver_for(self, road: str, *, framed: bool, replies: bool) -> Deliver:
+        """Make the door of one road."""
+
+        async def deliver(data: bytes) -> Answer:
+            if self._under_way >= policy.INGRESS_QUEUE:
+                return BUSY
+            self._under_way += 1
+            try:
+                answer = await self._take(data, road, framed=framed, replies=replies)
+            finally:
+                self._under_way -= 1
+            if answer.kind is AnswerKind.SIGNED and framed:
+                key = self._ears.roster.me.fleet_keys[0]
+                return Answer(AnswerKind.SIGNED, sealing.frame(key, answer.data))
+            return answer
+
+        return deliver
+
+    async def _take(self, data: bytes, road: str, *, framed: bool, replies: bool) -> Answer:
+        ears = self._ears
+        try:
+            opened = ears.opener.open(data, framed=framed)
+            if opened.header.to != ears.roster.me.node:
+                raise WrongFleet("a parcel for another node")
+        except WireError as error:
+            ears.count(f"refused_{error.code}")
+            ears.log("not authenticated", channel=road, reason=error.message)
+            return NOTHING
+        try:
+            await self._store_learned(opened.learned)
+            return await self._open(opened, road, replies=replies)
+        except (StoreError, Busy) as error:
+            ears.log("busy", channel=road, reason=error.message)
+            return BUSY
+
+    async def _store_learned(self, learned: Learned | None) -> None:
+        if learned is not None:
+            await self._ears.writer.run(lambda store: store_learned(store, learned))
+
+    async def _open(self, opened: Opened, road: str, *, replies: bool) -> Answer:
+        ears = self._ears
+        try:
+            items = ears.opener.items(opened)
+        except Unopened:
+            whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.LATER, reason=RE_SEAL, retry_after=0.5)
+            return self._signed(opened, ParcelType.RECEIPT, system_item(whole), intro=True)
+        except WireError as error:
+            ears.count(f"proof_{error.code}")  # its key signed this: it counts against the peer
+            ears.log("a false parcel", peer=opened.peer.id, channel=road, reason=error.message)
+            return NOTHING
+        try:
+            if opened.type is ParcelType.MAIL:
+                return await self._mail(opened, items, road, replies=replies)
+            return await self._system(opened, items, road)
+        except Malformed as error:
+            ears.count("proof_malformed")
+            whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
+            return self._signed(opened, ParcelType.RECEIPT, system_item(whole))
+
+    async def _mail(self, opened: Opened, items: list[bytes], road: str, *, replies: bool) -> Answer:
+        ears, header = self._ears, opened.header
+        now = ears.world.now()
+        level = ears.level(opened.peer)
+        arrivals = [self._arrival(item, opened.peer, level, now) for item in items]
+        copy = Copy(opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=level)
+        received: Received = await ears.writer.run(lambda store: store.inbox.receive(copy, arrivals, now))
+        for alarm in received.alarms:
+            ears.count("alarm")
+            ears.log("alarm", peer=opened.peer.id, channel=road, reason=alarm)
+        if received.fresh:
+            self._heard(opened.peer.id, road)
+            ears.on_mail(opened.peer.id, len(received.fresh))
+        if received.repeated or not replies:
+            ears.on_owed(opened.peer.id)
+        if not replies:
+            return CUSTODY
+        receipt = Receipt(pid=header.pid, road=road, entries=tuple(received.entries), inc=received.inc)
+        return self._signed(opened, ParcelType.RECEIPT, system_item(receipt), intro=bool(opened.raw.intro))
+
+    def _arrival(self, item: bytes, peer: Peer, level: int, now: int) -> Arrival:
+        envelope = read(item)
+        cut = content(item, envelope.seq, envelope.exp)
+        refuse = ""
+        kind = kind_of(envelope.type, self._ears.kinds)
+        found = judge(
+            Case(Direction.IN, kind, _size(envelope), self._ears.limit, peer.id, True, peer.enabled, level)
+        ).decisive
+        if found.verdict is Verdict.REFUSE:
+            refuse = f"{found.gate}: {found.reason}"
+        return Arrival(envelope, cut, digest(cut), refuse, envelope.exp < now)
+
+    async def _system(self, opened: Opened, items: list[bytes], road: str) -> Answer:
+        ears, peer = self._ears, opened.peer
+        if opened.header.ts > self._latest.get(peer.id, 0):
+            self._latest[peer.id] = opened.header.ts
+            self._heard(peer.id, road)
+        if opened.type is ParcelType.PING:
+            ping = read_ping(items[0])
+            ears.gossip.compare(peer, ping.known, ping.revocation)
+            pong = system_item(ears.gossip.pong(ping.nonce))
+            return self._signed(opened, ParcelType.PONG, pong, intro=bool(opened.raw.intro))
+        if opened.type is ParcelType.RECEIPT:
+            await ears.on_receipt(peer, read_receipt(items[0]), road)
+        elif opened.type is ParcelType.HEARTBEAT:
+            beat = read_heartbeat(items[0])
+            ears.gossip.compare(peer, beat.known, beat.revocation)
+        elif opened.type in (ParcelType.MANIFEST, ParcelType.CERTIFICATE):
+            for learned in ears.gossip.learn(items):
+                await self._store_learned(learned)
+        elif opened.type is ParcelType.REVOCATION:
+            await ears.gossip.revoke(items[0])
+        return CUSTODY
+
+    def _heard(self, peer: str, road: str) -> None:
+        self._ears.links.credit(peer, road, Evidence.INBOUND)
+        self._ears.on_heard(peer)
+
+    def _signed(self, opened: Opened, kind: ParcelType, item: bytes, *, intro: bool = False) -> Answer:
+        """Seal an answer to the signer of what came in."""
+        ears = self._ears
+        peer = ears.roster.get(opened.peer.id) or opened.peer
+        order = Order(kind, ears.world.now() + policy.SYSTEM_LIFE, re=opened.header.pid, intro=intro)
+        try:
+            return Answer(AnswerKind.SIGNED, write_parcel(ears.roster.me, peer, [item], order, ears.world).data)
+        except Barred as error:
+            ears.log("unanswerable", peer=peer.id, reason=error.message)
+            return NOTHING
+
+
+def _size(envelope: Envelope) -> int:
+    return len(envelope.body) if isinstance(envelope.body, str) else 0
+
+
+def store_learned(store: Store, learned: Learned) -> None:
+    """Store a member's newer frames."""
+    if learned.certificate:
+        store.members.put_certificate(learned.node, learned.certificate_serial, learned.certificate)
+    if learned.manifest:
+        store.members.put_manifest(learned.node, learned.manifest_serial, learned.manifest)
+
+

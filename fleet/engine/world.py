@@ -1,0 +1,30 @@
+"""Time and dice as arguments, so that a simulated day and a real one run the same code; never anything else."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fleet.core.envelope import make_id
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The clocks and the dice of one node."""
+
+    now: Callable[[], int]  # wall clock, ms since the epoch
+    steady: Callable[[], float]  # seconds, never goes back
+    dice: Callable[[int], bytes]  # n random bytes for keys, ids, nonces
+    chance: Callable[[], float]  # uniform in [0, 1) for jitter
+
+    def new_id(self) -> str:
+        """Make a fresh UUIDv7 as 32 hex digits."""
+        return make_id(self.now(), self.dice(10))
+
+
+def real_world() -> World:
+    """Give the machine's clocks and the kernel's dice."""
+    return World(lambda: time.time_ns() // 1_000_000, time.monotonic, os.urandom, random.random)
