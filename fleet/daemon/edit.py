@@ -57,7 +57,7 @@ def set_key(paths: Paths, key: str, value: Any) -> Change:
 def unset_key(paths: Paths, key: str) -> Change:
     """Take a setting (or a whole table, such as peer.mac1) out of the file. Raises NotFound."""
     place = _place(key)
-    before = _edit(paths, lambda document: _drop(document, place))
+    before = _edit(paths, lambda document: _drop(document, place), place[:-1])
     return Change(key, _find(before, place), None)
 
 
@@ -103,8 +103,8 @@ def rule_of(place: tuple[str, ...]) -> Rule:
     return keys.get(name, sections.ANYTHING).rule
 
 
-def _edit(paths: Paths, change: Callable[[Any], None]) -> Mapping[str, Any]:
-    """Apply one change to the file and give the values it held before."""
+def _edit(paths: Paths, change: Callable[[Any], None], emptied: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """Apply one change to the file and give the values it held before; tables around `emptied` may go when empty."""
     import tomlkit
 
     target = paths.config.resolve()  # a link of a dotfiles manager stays a link
@@ -116,18 +116,27 @@ def _edit(paths: Paths, change: Callable[[Any], None]) -> Mapping[str, Any]:
         wanted = _copy(before)
         change(wanted)
         written = _spaced(text, tomlkit.dumps(document))
-        _check(str(paths.config), text, written, wanted)
+        if _data(written, str(paths.config)) not in (wanted, _without(wanted, emptied)):
+            raise SettingsError(f"{paths.config} is written in a way this edit would damage", hint="edit it by hand")
+        _check(str(paths.config), text, written)
         atomic_write(target, written.encode(), mode=0o600)
     return before
 
 
-def _check(file: str, before: str, after: str, wanted: Mapping[str, Any]) -> None:
-    if _data(after, file) != wanted:
-        raise SettingsError(f"{file} is written in a way this edit would damage", hint=f"edit {file} by hand")
+def _check(file: str, before: str, after: str) -> None:
     old = {_identity(mistake) for mistake in settings.check(before, file, {}, {})[1]}
     new = settings.check(after, file, {}, {})[1]
     if any(_identity(mistake) not in old for mistake in new):
         raise error_of(new)
+
+
+def _without(data: Any, place: tuple[str, ...]) -> Any:
+    """Copy `data` without the tables along `place` that hold nothing."""
+    if not place or place[0] not in data:
+        return data
+    inner = _without(data[place[0]], place[1:])
+    rest = {name: value for name, value in data.items() if name != place[0]}
+    return {**rest, place[0]: inner} if inner else rest
 
 
 def _identity(mistake: Mistake) -> tuple[str, str, str]:
