@@ -77,7 +77,7 @@ class Draft:
 class Desk:
     """What a draft is checked against: the types, the body limit (bytes), who is known, which roads exist."""
 
-    kinds: Mapping[str, Kind] = KINDS
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     limit: int = policy.MESSAGE_LIMIT
     knows: Callable[[str], bool] = lambda node: True
     channels: tuple[str, ...] = ()
