@@ -77,7 +77,7 @@ def syntax_mistake(file: str, text: str, error: tomllib.TOMLDecodeError) -> Mist
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """Find the line of every key and table of a valid TOML text.
+    """Find the line of every key and table of a TOML text.
 
     A statement is as many lines as it takes until they parse on their own, so strings and arrays over many lines are
     right without a second grammar. Slow (a parse per line): only for mistakes and origins.
@@ -92,7 +92,7 @@ def lines_of(text: str) -> dict[Path, int]:
         for path in _paths(value):
             places.setdefault(path if header else table + path, at + 1)
         if header:
-            table = max(_paths(value), key=len)
+            table = max(_paths(value), key=len, default=())
         at = end
     return places
 

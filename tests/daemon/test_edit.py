@@ -267,6 +267,10 @@ def test_a_heading_within_a_text_gets_no_blank_line() -> None:
     assert edit._spaced(before, after) == after
 
 
+def test_a_text_that_is_no_toml_gets_its_blank_lines_and_is_refused_later() -> None:
+    assert edit._spaced("", "a =\n[x]") == "a =\n\n[x]\n"
+
+
 KEYS = {
     "node.name": some.text("abc '\"#\\=[].", max_size=8), "nats.port": some.integers(1, 65_535),
     "nats.serve": some.booleans(),

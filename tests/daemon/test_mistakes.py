@@ -57,15 +57,16 @@ def test_a_file_with_windows_line_ends_has_the_same_lines() -> None:
     assert lines_of(FILE.replace("\n", "\r\n")) == lines_of(FILE)
 
 
+@pytest.mark.parametrize("text", ["[node\nid = 1", "a = \n[t]\nb = 1", "[", ""])
+def test_a_text_that_is_no_toml_does_no_harm(text: str) -> None:
+    assert all(line > 0 for line in lines_of(text).values())
+
+
 def test_a_separator_of_other_standards_is_no_line_end() -> None:
     assert lines_of("# a\u2028b\x85c\nid = 1\n")[("id",)] == 2
 
 
-@given(
-    some.lists(
-        some.sampled_from(['id = "x"', "# c", "", "[t]", "[t.u]", 'k = """\n\n"""', "l = [\n1,\n2]"]), max_size=8
-    )
-)
+@given(some.lists(some.sampled_from(['id = "x"', "# c", "", "[t]", "[t.u]", 'k = """\n\n"""', "l = [\n1,\n2]"]), max_size=8))
 def test_lines_are_found_in_any_file_that_parses(statements: list[str]) -> None:
     text = "\n".join(statements)
     try:

@@ -338,9 +338,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 _VALUES = some.recursive(
     some.one_of(some.booleans(), some.integers(), some.floats(), some.text(max_size=9)),
-    lambda inner: (
-        some.lists(inner, max_size=3) | some.dictionaries(some.text(min_size=1, max_size=9), inner, max_size=3)
-    ),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(min_size=1, max_size=9), inner, max_size=3),
     max_leaves=6,
 )
 _NAMES = some.sampled_from(
@@ -388,8 +386,7 @@ def test_a_road_that_is_not_in_the_order_may_still_have_a_table() -> None:
 
 def test_a_tenth_road_is_a_module_and_a_word() -> None:
     text = (
-        "[order]\nchannels = ['nats', 'pigeon']\n"
-        "[channel.pigeon]\nmodule = 'aviary.pigeon'\nloft = 'roof'\ntimeout = '1h'"
+        "[order]\nchannels = ['nats', 'pigeon']\n[channel.pigeon]\nmodule = 'aviary.pigeon'\nloft = 'roof'\ntimeout = '1h'"
     )
     assert mistakes(text) == [
         'config.toml:6: channel.pigeon.timeout = "1h": must be seconds, or "30s", "10m", "7d"; from 0.05s to 10m'

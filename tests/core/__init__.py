@@ -1,0 +1,1 @@
+"""The ground floor, one test file per source file."""

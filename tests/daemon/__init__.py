@@ -1,0 +1,1 @@
+"""The third floor, one test file per source file."""
