@@ -13,6 +13,8 @@ from fleet.core.lifecycle import Event, State, Status, What, step
 EVIDENCE = frozenset({Event.TAKEN, Event.MISSED, Event.LAPSE})  # with an old lease they prove nothing about the row
 RANK = {"": 0, State.RECEIVED.value: 1, State.SHOWN.value: 2, State.DONE.value: 3}
 
+STATUSES = tuple(Status)  # by number: faster than Status(number), which searches
+
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, int]).decode
 
@@ -70,7 +72,7 @@ def read_taken(text: str) -> dict[str, int]:
 
 def turn(at: Standing, change: Change, now: int) -> Applied:
     """Bring the standing of a row to what it is after the change. Raises IllegalTransition."""
-    old = Status(at.status)
+    old = STATUSES[at.status]
     event = change.event
     if event is Event.TAKEN:
         at.taken = _with_road(at.taken, change.road, change.until)

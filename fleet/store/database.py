@@ -190,6 +190,7 @@ def _create(path: Path) -> None:
 
 def _configure(conn: apsw.Connection, synchronous: str) -> None:
     conn.set_busy_timeout(BUSY_MS)
+    conn.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # without it some statements are compiled anew for each binding
     conn.pragma("journal_mode", "wal")
     conn.pragma("synchronous", synchronous)
     conn.pragma("fullfsync", True)  # these two act on macOS only, where fsync leaves data in the drive

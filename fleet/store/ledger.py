@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from fleet.core import policy
 from fleet.core.health import Health, Link
 from fleet.core.outcome import Attempt, Result
 from fleet.store.database import Database
@@ -46,9 +47,10 @@ _ANSWERED = "UPDATE parcel SET answered = 1 WHERE number = ?"
 _PARCEL = "SELECT number, pid, peer, rows, created, exp, answered FROM parcel WHERE pid = ?"
 _RECORD = """INSERT INTO attempt (pid, peer, channel, started_at, ms, result, reason) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _ATTEMPTS = """SELECT a.pid, a.peer, a.channel, a.started_at, a.ms, a.result, a.reason
-               FROM parcel AS p JOIN attempt AS a ON a.pid = p.pid
-               WHERE p.peer = ? AND EXISTS (SELECT 1 FROM json_each(p.rows) WHERE value = ?)
-               ORDER BY a.started_at, a.number"""
+               FROM parcel AS p CROSS JOIN attempt AS a ON a.pid = p.pid
+               WHERE p.peer = ? AND p.created BETWEEN ? AND ?
+                     AND EXISTS (SELECT 1 FROM json_each(p.rows) WHERE value = ?)
+               ORDER BY a.started_at, a.number"""  # CROSS: the message's parcels first, they are few
 _SAVE_LINK = """INSERT INTO link (peer, channel, health, fields, saved_at) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT (peer, channel) DO UPDATE
                 SET health = excluded.health, fields = excluded.fields, saved_at = excluded.saved_at"""
@@ -109,9 +111,10 @@ class Ledger:
 
     def attempts_of(self, row: Row) -> list[Attempt]:
         """Give every attempt for a message of the outbox, in the order in which they began."""
+        found = self._conn.execute(_ATTEMPTS, (row.peer, row.created, row.final_at or policy.SAFE_INTEGER, row.row))
         return [
             Attempt(pid, peer, channel, started_at, ms, Result(result), reason)
-            for pid, peer, channel, started_at, ms, result, reason in self._conn.execute(_ATTEMPTS, (row.peer, row.row))
+            for pid, peer, channel, started_at, ms, result, reason in found
         ]
 
     def save_link(self, peer: str, channel: str, link: Link, now: int) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status, What, step
 from fleet.errors import IllegalTransition
-from fleet.store.change import Applied, Change, Standing, read_taken, turn
+from fleet.store.change import STATUSES, Applied, Change, Standing, read_taken, turn
 from fleet.store.database import Database
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Applied", "Change", "Outbox", "Row"]
 
+_QUEUED, _HELD, _REFUSED = int(Status.QUEUED), int(Status.HELD), int(Status.REFUSED)
 SWEEP_LIMIT = 1000  # rows of one kind that one sweep frees; the rest waits for the next
 
 
@@ -77,12 +78,12 @@ _STANDINGS = """SELECT row, id, peer, status, due, exp, inc, seq, lease, tries, 
 _APPLY = """UPDATE outbox SET status = ?, due = ?, exp = ?, inc = ?, seq = ?, lease = ?, tries = ?, taken = ?,
                               reason = ?, what = ?, reached = ?, final_at = ? WHERE row = ?"""
 
-_PENDING_OVER = """SELECT row, status, exp FROM outbox
-                   WHERE peer = ? AND status IN (1, 2, 3) AND due <= ? ORDER BY due LIMIT ?"""
+_PENDING_OVER = """SELECT row, status FROM outbox
+                   WHERE peer = ? AND status > 0 AND status < 4 AND due <= ? ORDER BY due LIMIT ?"""
 _EXPIRED = """SELECT row FROM outbox
               WHERE peer = ? AND status < 4 AND status <> 2 AND exp <= ? ORDER BY exp LIMIT ?"""
 _NEXT_EVENT = """SELECT min(due) FROM (
-                   SELECT min(due) AS due FROM outbox WHERE peer = :peer AND status IN (1, 2, 3)
+                   SELECT min(due) AS due FROM outbox WHERE peer = :peer AND status > 0 AND status < 4
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 0
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 1
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 2
@@ -93,6 +94,7 @@ _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
                       SELECT (SELECT min(o.peer) FROM outbox AS o WHERE o.status < 4 AND o.peer > peers.peer)
                       FROM peers WHERE peers.peer IS NOT NULL)
                     SELECT peer FROM peers WHERE peer IS NOT NULL"""
+_OLDEST_OPEN = "SELECT row FROM outbox INDEXED BY outbox_open WHERE status < 4 ORDER BY row LIMIT ?"
 _WAITING = "SELECT count(*) FROM outbox WHERE peer = ? AND status < 4"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox JOIN content USING (row) "  # noqa: S608  only constants
 _DROP = "DELETE FROM outbox WHERE id = ? AND status = 6 RETURNING row"
@@ -201,7 +203,7 @@ class Outbox:
             row: Change(row, Event.EXPIRE, reason="expired")
             for (row,) in self._conn.execute(_EXPIRED, (peer, now, SWEEP_LIMIT))
         }
-        for row, status, _exp in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
+        for row, status in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
             changes.setdefault(row, Change(row, Event.LAPSE if status == Status.SENDING else Event.DUE))
         return list(changes.values())
 
@@ -229,7 +231,7 @@ class Outbox:
 
     def list_open(self, limit: int) -> list[Row]:
         """List what is not final, oldest first."""
-        return self._select("WHERE status < 4 ORDER BY row LIMIT ?", (limit,))
+        return self._select(f"WHERE row IN ({_OLDEST_OPEN}) ORDER BY row", (limit,))
 
     def list_dead(self, limit: int) -> list[Row]:
         """List dead letters and refused mail, the latest first."""
@@ -255,11 +257,11 @@ class Outbox:
 
 
 def _born(row: int, draft: Draft, now: int) -> tuple[Any, ...]:
-    status, due, what, final_at = Status.QUEUED.value, now, "", 0
+    status, due, what, final_at = _QUEUED, now, "", 0
     if draft.refused:
-        status, what, final_at = Status.REFUSED.value, What.REFUSED.value, now
+        status, what, final_at = _REFUSED, What.REFUSED.value, now
     elif draft.held_until:
-        status, due = Status.HELD.value, draft.held_until
+        status, due = _HELD, draft.held_until
     return (
         row, draft.id, draft.peer, draft.priority, status, min(due, draft.exp), draft.exp, draft.type, draft.pin,
         draft.refused, what, draft.created, final_at, draft.size, draft.digest,
@@ -268,6 +270,6 @@ def _born(row: int, draft: Draft, now: int) -> tuple[Any, ...]:
 
 def _row(values: tuple[Any, ...]) -> Row:
     row = Row(*values)
-    row.status = Status(values[5])
+    row.status = STATUSES[values[5]]
     row.taken = read_taken(values[15])
     return row

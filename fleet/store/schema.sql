@@ -31,7 +31,7 @@ CREATE UNIQUE INDEX outbox_id ON outbox (id);
 -- What a courier may take next, tier by tier, oldest due first.
 CREATE INDEX outbox_queued ON outbox (peer, priority, due) WHERE status = 0;
 -- Holds, leases and custody in the order in which they end.
-CREATE INDEX outbox_pending ON outbox (peer, due) WHERE status IN (1, 2, 3);
+CREATE INDEX outbox_pending ON outbox (peer, due) WHERE status > 0 AND status < 4;
 -- Everything unfinished of a peer in the order in which it expires.
 CREATE INDEX outbox_open ON outbox (peer, exp) WHERE status < 4;
 -- The lowest seq that is not final: the `low` of every parcel.
@@ -138,7 +138,10 @@ CREATE TABLE parcel (
     answered INTEGER NOT NULL DEFAULT 0     -- 1 = its addressee's receipt came
 );
 
+-- An answer names the pid it answers.
 CREATE UNIQUE INDEX parcel_pid ON parcel (pid);
+-- The parcels made for a peer while a message was open: where `fleet trace` looks for it.
+CREATE INDEX parcel_peer ON parcel (peer, created);
 -- Parcels in the order in which they are forgotten.
 CREATE INDEX parcel_exp ON parcel (exp);
 
