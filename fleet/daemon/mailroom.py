@@ -80,14 +80,15 @@ class Mailroom:
         return draft
 
     async def _accept(self, drafts: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
-        outcomes = await self._writer.run(lambda store: store.outbox.submit(drafts, now))
+        accepted = self._writer.post(lambda store: store.outbox.submit(drafts, now))
+        for peer in {draft.peer for draft in drafts}:
+            self.poke(peer)  # before the commit: its courier then leases the mail in the same one
+        outcomes = await accepted
         if any(outcome != "accepted" for outcome in outcomes):
             by_id = {draft.id: outcome for draft, outcome in zip(drafts, outcomes, strict=True)}
             for answer in answers:
                 if by_id.get(answer.get("id", "")) == "conflict":
                     answer["error"] = error_words(Conflict(f"id {answer['id']} was used for another message"))
-        for peer in {draft.peer for draft in drafts}:
-            self.poke(peer)
 
     async def _keep(self, own: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
         """Put mail to oneself straight into the inbox."""

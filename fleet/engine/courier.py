@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fleet.core import policy
-from fleet.core.lifecycle import Event, Status
+from fleet.core.lifecycle import Event
 from fleet.core.outcome import Attempt
 from fleet.core.parcel import ParcelType
 from fleet.core.plan import backoff, patience
@@ -94,7 +94,12 @@ class Courier:
         if not swept and room.bulk <= 0 and room.express <= 0:
             return
         self._more = False
-        picked = await self._hands.writer.run(lambda store: self._take(store, room))
+        try:
+            picked = await self._hands.writer.run(lambda store: self._take(store, room))
+        except FleetError as error:  # nothing was leased: the disk refused
+            self._hands.log("not leased", peer=self.peer, reason=error.message)
+            self._next_event = now + int(policy.BUSY_RETRY * 1000)
+            return
         self._next_event = picked.next_event
         self._more = self._more or picked.more
         self._eager = self._eager and bool(picked.batches)
@@ -224,8 +229,3 @@ class Courier:
             self._hands.on_applied(await self._hands.writer.run(close))
         except FleetError as error:
             self._hands.log("unsettled", peer=self.peer, reason=error.message)
-
-
-def final(applied: Applied) -> bool:
-    """Say whether a change ended a message."""
-    return applied.new in (Status.DONE, Status.REFUSED, Status.DEAD)

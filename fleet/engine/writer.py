@@ -17,6 +17,7 @@ from fleet.core import policy
 from fleet.errors import Busy, FleetError
 from fleet.store import Store
 
+GATHER = 3  # turns of the loop a commit waits for company: a courier woken by new mail leases it in the same commit
 T = TypeVar("T")
 Job = Callable[[Store], Any]
 
@@ -33,23 +34,30 @@ class Writer:
         self.commits = 0
         self.jobs = 0
 
-    async def run(self, job: Callable[[Store], T]) -> T:
-        """Do `job` in the next commit and give its result once that is on disk.
+    def post(self, job: Callable[[Store], T]) -> asyncio.Future[T]:
+        """Put `job` into the next commit; the future has its result once that is on disk.
 
-        Raises what the job raised, StoreError or DiskFull when the commit failed, Busy when too much waits already.
+        It fails with what the job raised, with StoreError or DiskFull when the commit failed. Raises Busy when too much
+        waits already.
         """
         if len(self._waiting) >= policy.WRITER_QUEUE:
             raise Busy("the disk does not keep up; try again in a second")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         self._wake.set()
-        return await future
+        return future
+
+    async def run(self, job: Callable[[Store], T]) -> T:
+        """Do `job` in the next commit and give its result once that is on disk. Raises what post() says."""
+        return await self.post(job)
 
     async def serve(self) -> None:
         """Commit what waits until cancelled; then commit what still waits."""
         try:
             while True:
                 await self._wake.wait()
+                for _ in range(GATHER):
+                    await asyncio.sleep(0)
                 self._wake.clear()
                 await self._commit_waiting()
         finally:
