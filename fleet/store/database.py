@@ -73,14 +73,16 @@ class Database:
         Raises DiskFull or StoreError, after everything was rolled back; other errors pass through, also rolled back.
         """
         nested = self.conn.in_transaction
+        done = False
         with _translated():
             self.conn.execute("SAVEPOINT part" if nested else self._begin)
             try:
                 yield
                 self.conn.execute("RELEASE part" if nested else "COMMIT")
-            except BaseException:
-                self._roll_back(nested)
-                raise
+                done = True
+            finally:
+                if not done:
+                    self._roll_back(nested)
 
     def begin(self) -> None:
         """Begin a transaction whose end is up to the caller: commit() or rollback(). Raises StoreError."""
@@ -219,10 +221,9 @@ def _migrate(conn: apsw.Connection, scripts: Sequence[str], *, readonly: bool) -
             conn.execute(script)
         conn.pragma("user_version", len(scripts))
         conn.execute("COMMIT")
-    except BaseException:
+    finally:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
-        raise
 
 
 def _version(conn: apsw.Connection, scripts: Sequence[str]) -> int:

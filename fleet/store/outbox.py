@@ -8,21 +8,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apsw
 import msgspec
 
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status, What, step
+from fleet.core.submission import Draft
 from fleet.errors import IllegalTransition
 from fleet.store.change import STATUSES, Applied, Change, Standing, read_taken, turn
 from fleet.store.database import Database
 
-if TYPE_CHECKING:
-    from fleet.core.submission import Draft
-
-__all__ = ["Applied", "Change", "Outbox", "Row"]
+__all__ = ["Applied", "Change", "Draft", "Outbox", "Row"]
 
 _QUEUED, _HELD, _REFUSED = int(Status.QUEUED), int(Status.HELD), int(Status.REFUSED)
 SWEEP_LIMIT = 1000  # rows of one kind that one sweep frees; the rest waits for the next

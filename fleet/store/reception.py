@@ -143,8 +143,9 @@ class Reception:
             refusal = Fate.LATER, arrival.later
         if refusal is not None:
             fate, reason = refusal
-            retry_after = policy.BACKOFF_CAP if fate is Fate.LATER else 0.0
-            return Entry(envelope.id, envelope.seq, arrival.digest, fate, reason, retry_after)
+            if fate is Fate.LATER:
+                return Entry(envelope.id, envelope.seq, arrival.digest, fate, reason, policy.BACKOFF_CAP)
+            return Entry(envelope.id, envelope.seq, arrival.digest, fate, reason)
         self._window.use(envelope.seq)
         if arrival.expired or arrival.refuse:
             return self._turn_away(arrival)
