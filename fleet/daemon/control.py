@@ -59,7 +59,7 @@ class Control:
         names = [channel] if channel else list(node.roads.channels)
         for name in names:
             node.links.credit(peer_id, name, Evidence.MENDED, reason="an operator says it is mended")
-        node.poke(peer_id)
+        node.exchange.poke(peer_id)
         return {"peer": peer_id, "channels": names}
 
     async def peer_set(self, peer_id: str, words: dict[str, Any], *, add: bool) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Control:
         merged = _merged(node.roster.dynamic(peer_id), words)
         await node.writer.run(lambda store: store.members.put_words(peer_id, merged))
         node.roster.set_words(peer_id, merged)
-        node.poke(peer_id)
+        node.exchange.poke(peer_id)
         return node.sight.peer(node.sight.known(peer_id))
 
     async def peer_remove(self, peer_id: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Control:
                 raise WireError("too many tries")
             return await self._welcome(data)
         except FleetError as error:
-            self._node.count("join_refused")
+            self._node.exchange.count("join_refused")
             self._node.log("join refused", source=source, reason=error.message)
             return None
 

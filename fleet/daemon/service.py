@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 from fleet.core import sealing
 from fleet.core.channel import Channel
 from fleet.core.envelope import kind_of
-from fleet.core.peer import Peer
-from fleet.core.receipt import Receipt
+from fleet.core.health import Link
 from fleet.daemon.control import Control
-from fleet.daemon.events import Events
+from fleet.daemon.exchange import Exchange
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import load_identity
 from fleet.daemon.paths import Paths
@@ -23,24 +22,20 @@ from fleet.daemon.sight import Sight
 from fleet.daemon.upkeep import Upkeep
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
-from fleet.engine.courier import Courier, Hands
-from fleet.engine.dispatch import Dispatch
+from fleet.engine.courier import Hands
 from fleet.engine.gossip import Gossip
 from fleet.engine.healer import Healer
 from fleet.engine.introductions import Introductions
-from fleet.engine.links import Change as LinkChange
 from fleet.engine.links import Links
 from fleet.engine.opening import Opener
 from fleet.engine.receiver import Ears, Receiver
 from fleet.engine.returns import Returns
 from fleet.engine.roster import Roster
-from fleet.engine.settling import Settlement, settle
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import World, real_world
 from fleet.engine.writer import Writer
 from fleet.store import Store
 from fleet.store.keys import KeyRing
-from fleet.store.outbox import Applied, Row
 
 Log = Callable[..., None]
 
@@ -61,14 +56,10 @@ class Node:
         self.started = self.world.now()
         self.kinds = settings.kinds()
         self.waiting = Waiting()
-        self.events = Events()
-        self.couriers: dict[str, Courier] = {}
-        self.levels: dict[str, int] = {}
-        self.counters: dict[str, int] = {}
+        self.exchange = Exchange(self)
         self._given = channels
         self._inline = inline
         self._tasks: set[asyncio.Task[None]] = set()
-        self._peer_tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self.renewed = False  # stopped in order to start anew, in another fleet
 
@@ -82,7 +73,7 @@ class Node:
         self.store = Store.open(self.paths.database, self.paths.keys)
         self.reader = Store.open(self.paths.database, self.paths.keys, readonly=True)
         self.writer = Writer(self.store, inline=self._inline)
-        self._task(self.writer.serve())
+        self.task(self.writer.serve())
         self.roads = RoadKeeper(self.settings, self.paths, self.ring, self.log, self._given)
         await self.roads.open()
         identity = await self.writer.run(
@@ -97,8 +88,8 @@ class Node:
         channels, traits = self.roads.channels, self.roads.traits()
         self.roster = Roster(identity, self.settings.peers, {})
         self.links = Links(self.world, traits, self.settings.channels)
-        self.links.on_change = self._link_changed
-        self.links.mail_waits = lambda peer: peer in self.couriers and self.reader.outbox.next_event(peer) is not None
+        self.links.on_change = self.exchange.link_changed
+        self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
         opener = Opener(self.roster)
         self.attempts = Attempts(opener, lambda data: sealing.frame(identity.fleet_keys[0], data), self.world, self.log)
         self.cascade = Cascade(channels, self.attempts, self.links)
@@ -108,7 +99,7 @@ class Node:
             self.writer, self.cascade, self.links, self.roster, self.introductions, self.world, self.log
         )
         self.gossip.post = self.returns.post
-        self.gossip.on_learned = self.learned
+        self.gossip.on_learned = self.exchange.learned
         self.healer = Healer(
             channels, self.attempts, self.cascade, self.links, self.roster, self.gossip, self.introductions, self.world
         )
@@ -118,36 +109,37 @@ class Node:
             self.writer, self.reader, self.roster, self.waiting, self.kinds, self.settings.content.limit,
             self.settings.order, self.world,
         )  # fmt: skip
-        self.mail.poke = self.poke
-        self.mail.on_mail = self._mail_came
+        self.mail.poke = self.exchange.poke
+        self.mail.on_mail = self.exchange.mail_came
         self.mail.on_owed = self.returns.owe
-        self.mail.on_cancelled = self._forget
+        self.mail.on_cancelled = self.exchange.forget
         self.sight = Sight(self)
         self.control = Control(self)
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log)
-        self.upkeep.on_foreign_write = self._poke_all
+        self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
 
     def _ears(self, opener: Opener) -> Ears:
         return Ears(
             self.roster, opener, self.writer, self.links, self.gossip, self.world, self.kinds,
-            self.settings.content.limit, self.level, self._mail_came, self.returns.owe, self._heard,
-            self._receipt_came, self.count, self.log,
+            self.settings.content.limit, self.exchange.level, self.exchange.mail_came, self.returns.owe, self.exchange.heard,
+            self.exchange.receipt_came, self.exchange.count, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
         patience = {name: float(table.get("patience") or 0.0) for name, table in self.settings.channels.items()}
         return Hands(
             self.writer, self.cascade, self.roster, self.introductions, self.world, patience,
-            lambda word: kind_of(word, self.kinds).tries, self._applied, self.waiting.walked, self._settled, self.log,
+            lambda word: kind_of(word, self.kinds).tries, self.exchange.applied, self.waiting.walked,
+            self.exchange.settled, self.log,
         )  # fmt: skip
 
     async def _load(self) -> None:
         """Take up what the store remembers."""
-        members, words, revocation, waiting, levels = await self.writer.run(
+        members, words, revocation, waiting, levels, links = await self.writer.run(
             lambda store: (
                 store.members.all(), store.members.peers(), store.members.revocation(), store.outbox.peers_waiting(),
-                store.ledger.levels(),
+                store.ledger.levels(), store.ledger.load_links(),
             )
         )  # fmt: skip
         for node, table in words.items():
@@ -157,38 +149,39 @@ class Node:
         pairs = [(m.certificate, m.manifest) for m in members if m.node != self.id and m.certificate and m.manifest]
         for reason in self.roster.load(pairs):
             self.log("a stored member no longer holds", reason=reason)
-        self.levels.update(levels)
+        self.exchange.levels.update(levels)
+        for (peer, channel), link in links.items():
+            if link.security:  # a fault that only an operator mends outlives a restart; the rest proves itself anew
+                self.links.restore(peer, channel, Link(health=link.health, security=True, reason=link.reason))
         for peer in waiting:
-            self.courier(peer)
+            self.exchange.courier(peer)
         await self.roads.admit(self.roster.peers())
         await self.control.reopen()
 
     def _begin(self) -> None:
         for name, channel in self.roads.channels.items():
             deliver = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=channel.traits.replies)
-            self._task(supervise(name, partial(channel.listen, deliver), self.log))
-        self._task(supervise("healer", self.healer.run, self.log))
-        self._task(supervise("upkeep", self.upkeep.run, self.log))
-        self._task(self.returns.start(lambda store: store.inbox.peers_owed()))
+            self.task(supervise(name, partial(channel.listen, deliver), self.log))
+        self.task(supervise("healer", self.healer.run, self.log))
+        self.task(supervise("upkeep", self.upkeep.run, self.log))
+        self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))
 
-    def _task(self, work: Any) -> None:
+    def task(self, work: Awaitable[Any]) -> None:
+        """Let something run beside the rest; it ends with the node."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         """Stop in reverse: no new parcels, those under way lapse, the last commits land, the roads close."""
-        for peer_task in self._peer_tasks.values():
-            peer_task.cancel()
-        await asyncio.gather(*self._peer_tasks.values(), return_exceptions=True)
+        await self.exchange.close()
         await self.returns.close()
         await self.cascade.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.roads.close()
-        self.events.close()
         self.reader.close()
         self.store.close()
         self.log("stopped", node=self.id)
@@ -211,94 +204,3 @@ class Node:
         """Where the parcel door listens; empty while it does not."""
         bound = getattr(self.roads.channels.get("http"), "bound", None)
         return f"{bound[0]}:{bound[1]}" if bound else ""
-
-    # --- what the parts tell each other -------------------------------------------------------------------------------
-
-    def courier(self, peer: str) -> Courier:
-        """Give the one courier of a peer, starting it when it is new."""
-        found = self.couriers.get(peer)
-        if found is None:
-            dispatch = Dispatch(peer, self.roster, self.links, self.kinds, self.settings.content.limit, self.world)
-            found = self.couriers[peer] = Courier(peer, dispatch, self.hands)
-            self._peer_tasks[peer] = asyncio.ensure_future(supervise(f"courier {peer}", found.run, self.log))
-        return found
-
-    def poke(self, peer: str) -> None:
-        """Say that there is something new for a peer."""
-        self.courier(peer).poke()
-
-    def _poke_all(self) -> None:
-        for peer in self.reader.outbox.peers_waiting():
-            self.poke(peer)
-
-    def level(self, peer: Peer) -> int:
-        """Give a peer's trust level: our own ledger's, else where its certificate starts, never above its ceiling."""
-        return min(self.levels.get(peer.id, peer.trust), peer.ceiling)
-
-    def count(self, name: str, n: int = 1) -> None:
-        """Count something for /metrics and /stats."""
-        self.counters[name] = self.counters.get(name, 0) + n
-
-    def learned(self, node: str) -> None:
-        """A member is new or newer: the broker must know it, its mail may go."""
-        peer = self.roster.get(node)
-        if peer is not None:
-            self._task(self.roads.admit(self.roster.peers()))
-            self._heard(node)
-
-    def _heard(self, peer: str) -> None:
-        self.returns.heard(peer)
-        if peer in self.couriers:
-            self.couriers[peer].heard()
-
-    def _link_changed(self, change: LinkChange) -> None:
-        self.log(
-            "link", peer=change.peer, channel=change.channel, old=change.old.value, new=change.new.value,
-            reason=change.reason,
-        )  # fmt: skip
-        self.events.tell("link", peer=change.peer, channel=change.channel, state=change.new.value, reason=change.reason)
-        if change.peer in self.couriers:
-            self.couriers[change.peer].heard()
-
-    def _mail_came(self, sender: str, count: int) -> None:
-        self.count("received", count)
-        self.events.tell("mail", sender=sender, count=count)
-
-    def _applied(self, changes: Iterable[Applied]) -> None:
-        self.waiting.applied(changes)
-
-    def _settled(self, peer: str, settlement: Settlement) -> None:
-        self.count("settled", len(settlement.settled))
-        if settlement.wrong:
-            self.count("proof_wrong_receipt", settlement.wrong)
-            self.log("a wrong receipt", peer=peer)
-
-    async def _receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
-        """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
-        now = self.world.now()
-
-        def job(store: Store) -> tuple[Settlement, list[Applied]]:
-            parcel = store.ledger.parcel(receipt.pid)
-            if parcel is None or parcel.peer != peer.id:
-                return Settlement(), []
-            fresh = not parcel.answered
-            settlement = settle(receipt, store.outbox.by_rows(parcel.rows), now, fresh=fresh)
-            store.ledger.answered(parcel.number)
-            if settlement.renew_above >= 0:
-                store.sequence.renew(peer.id, now, settlement.renew_above)
-            return settlement, store.outbox.apply(settlement.changes, now)
-
-        settlement, applied = await self.writer.run(job)
-        self._applied(applied)
-        self._settled(peer.id, settlement)
-        if settlement.settled and receipt.road in self.roads.channels:
-            self.roads.credit(self.links, peer.id, receipt.road)
-            self.introductions.walked(peer.id, answered=True)
-        if applied:
-            self.poke(peer.id)
-
-    def _forget(self, row: Row) -> None:
-        """Ask the roads to take a cancelled message back where they can."""
-        peer = self.roster.get(row.peer)
-        if peer is not None and row.taken:
-            self._task(self.roads.forget(peer, row, self.reader))

@@ -47,7 +47,7 @@ class Sight:
         return {
             "node": peer.id, "name": peer.name, "address": _address(peer), "role": peer.role,
             "state": "on" if heard >= 0 and ago <= policy.ALIVE_FOR else "off" if heard >= 0 else "unknown",
-            "trust": node.level(peer), "agents": list(peer.agents), "capabilities": list(peer.capabilities),
+            "trust": node.exchange.level(peer), "agents": list(peer.agents), "capabilities": list(peer.capabilities),
             "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
             "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else None,
             "channels": {name: _link_words(link) for name, link in links.items()},
@@ -69,7 +69,7 @@ class Sight:
         found = judge(
             Case(
                 Direction.OUT, kind, 0, node.settings.content.limit, peer.id, bool(peer.key), peer.enabled,
-                node.level(peer),
+                node.exchange.level(peer),
             )
         )  # fmt: skip
         steps = plan(node.links.roads(peer), Wish(kind))
@@ -91,7 +91,7 @@ class Sight:
         node = self._node
         return {
             "node": node.id, "uptime_ms": node.world.now() - node.started, "commits": node.writer.commits,
-            "jobs": node.writer.jobs, "wal_bytes": node.store.db.wal_bytes(), "counters": dict(node.counters),
+            "jobs": node.writer.jobs, "wal_bytes": node.store.db.wal_bytes(), "counters": dict(node.exchange.counters),
             "waiting": {peer.id: node.reader.outbox.waiting(peer.id) for peer in node.roster.peers()},
         }  # fmt: skip
 

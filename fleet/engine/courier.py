@@ -6,7 +6,7 @@ It alone sweeps its peer's rows, and a lease is only a due time, so a crash betw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fleet.core import policy
@@ -39,7 +39,7 @@ class Hands:
     world: World
     patience: dict[str, float]  # [channel.NAME] patience, seconds
     tries: Callable[[str], int]  # type → walks before it is given up, 0 = no limit
-    on_applied: Callable[[Iterable[Applied]], None]
+    on_applied: Callable[[Sequence[Applied]], None]
     on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
     on_receipt: Callable[[str, Settlement], None]
     log: Callable[..., None]

@@ -106,17 +106,16 @@ class Dispatch:
             picked.more = picked.more or rest
             return True
 
-    def judge(self, peer: Peer, kind: Kind, size: int) -> Judgement:
-        """Ask our own gates about one message."""
-        return judge(
-            Case(Direction.OUT, kind, size, self._limit, peer.id, bool(peer.key), peer.enabled, peer.trust)
-        )
+    def judge(self, peer: Peer, kind: Kind) -> Judgement:
+        """Ask our own gates about a type of message; sizes were judged when it was accepted."""
+        return judge(Case(Direction.OUT, kind, 0, self._limit, peer.id, bool(peer.key), peer.enabled, peer.trust))
 
     def _through_gates(self, store: Store, peer: Peer, rows: list[Row], picked: Pick) -> list[Row]:
         clear: list[Row] = []
         changes: list[Change] = []
+        findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in {row.type for row in rows}}
         for row in rows:
-            found = self.judge(peer, kind_of(row.type, self._kinds), 0).decisive
+            found = findings[row.type]
             if found.verdict is Verdict.CLEAR:
                 clear.append(row)
             elif found.verdict is Verdict.HOLD:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fleet.core.lifecycle import State, Status, outside
 from fleet.store.outbox import Applied
@@ -32,7 +32,7 @@ class Waiting:
         else:
             self._futures.pop(id, None)
 
-    def applied(self, changes: Iterable[Applied]) -> None:
+    def applied(self, changes: Sequence[Applied]) -> None:
         """Wake those whose message came as far as they wanted, or will come no further."""
         if not self._futures:
             return

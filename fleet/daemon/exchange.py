@@ -1,0 +1,158 @@
+"""What the parts of a node tell each other: mail came, a link changed, a receipt settled; it carries and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fleet.core.health import Link
+from fleet.core.lifecycle import Status
+from fleet.core.peer import Peer
+from fleet.core.receipt import Receipt
+from fleet.daemon.events import Events
+from fleet.engine.attempt import supervise
+from fleet.engine.courier import Courier
+from fleet.engine.dispatch import Dispatch
+from fleet.engine.links import Change as LinkChange
+from fleet.engine.settling import Settlement, settle
+from fleet.store import Store
+from fleet.store.outbox import Applied, Row
+
+if TYPE_CHECKING:
+    from fleet.daemon.service import Node
+
+
+class Exchange:
+    """Passes the news of one node around, and keeps its couriers."""
+
+    def __init__(self, node: Node) -> None:
+        """Take the node whose parts talk."""
+        self._node = node
+        self.events = Events()
+        self.couriers: dict[str, Courier] = {}
+        self.levels: dict[str, int] = {}
+        self.counters: dict[str, int] = {}
+        self._peer_tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """Stop the couriers; what they carried lapses."""
+        for task in self._peer_tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._peer_tasks.values(), return_exceptions=True)
+        self.events.close()
+
+
+    def courier(self, peer: str) -> Courier:
+        """Give the one courier of a peer, starting it when it is new."""
+        found = self.couriers.get(peer)
+        if found is None:
+            node = self._node
+            dispatch = Dispatch(peer, node.roster, node.links, node.kinds, node.settings.content.limit, node.world)
+            found = self.couriers[peer] = Courier(peer, dispatch, node.hands)
+            self._peer_tasks[peer] = asyncio.ensure_future(supervise(f"courier {peer}", found.run, self._node.log))
+        return found
+
+    def poke(self, peer: str) -> None:
+        """Say that there is something new for a peer."""
+        self.courier(peer).poke()
+
+    def poke_all(self) -> None:
+        """Say that another process wrote to the outbox: everybody may have new mail."""
+        for peer in self._node.reader.outbox.peers_waiting():
+            self.poke(peer)
+
+    def level(self, peer: Peer) -> int:
+        """Give a peer's trust level: our own ledger's, else where its certificate starts, never above its ceiling."""
+        return min(self.levels.get(peer.id, peer.trust), peer.ceiling)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Count something for /metrics and /stats."""
+        self.counters[name] = self.counters.get(name, 0) + n
+
+    def learned(self, node: str) -> None:
+        """A member is new or newer: the broker must know it, its mail may go."""
+        peer = self._node.roster.get(node)
+        if peer is not None:
+            self._node.task(self._node.roads.admit(self._node.roster.peers()))
+            self.heard(node)
+
+    def heard(self, peer: str) -> None:
+        """A peer was heard: what was put off may go at once."""
+        self._node.returns.heard(peer)
+        if peer in self.couriers:
+            self.couriers[peer].heard()
+
+    def link_changed(self, change: LinkChange) -> None:
+        """A link went from one health to another: kept, shown, and perhaps a road for what waits."""
+        self._node.log(
+            "link", peer=change.peer, channel=change.channel, old=change.old.value, new=change.new.value,
+            reason=change.reason,
+        )  # fmt: skip
+        self._node.task(self._keep_link(change.peer, change.channel, change.link))
+        self.events.tell("link", peer=change.peer, channel=change.channel, state=change.new.value, reason=change.reason)
+        if change.peer in self.couriers:
+            self.couriers[change.peer].heard()
+
+    async def _keep_link(self, peer: str, channel: str, link: Link) -> None:
+        now = self._node.world.now()
+        await self._node.writer.run(lambda store: store.ledger.save_link(peer, channel, link, now))
+
+    def mail_came(self, sender: str, count: int) -> None:
+        """New mail was filed."""
+        self.count("received", count)
+        self.events.tell("mail", sender=sender, count=count)
+
+    def applied(self, changes: Sequence[Applied]) -> None:
+        """Messages changed their status: whoever waits is woken, dead letters are told."""
+        self._node.waiting.applied(changes)
+        dead = [change for change in changes if change.new is Status.DEAD and change.old is not Status.DEAD]
+        if dead:
+            self._node.task(self._mourn(dead))
+
+    async def _mourn(self, dead: list[Applied]) -> None:
+        """Tell the operator of dead letters: nothing ends in silence."""
+        self.count("dead", len(dead))
+        for change in dead:
+            self._node.log("dead letter", id=change.id, peer=change.peer)
+            self.events.tell("dead", id=change.id, peer=change.peer)
+        words = f"{len(dead)} to {dead[0].peer}: {', '.join(change.id for change in dead[:5])}"
+        now = self._node.world.now()
+        await self._node.writer.run(lambda store: store.ledger.notice("dead letter", words, now))
+
+    def settled(self, peer: str, settlement: Settlement) -> None:
+        """A receipt settled messages, or lied about them."""
+        self.count("settled", len(settlement.settled))
+        if settlement.wrong:
+            self.count("proof_wrong_receipt", settlement.wrong)
+            self._node.log("a wrong receipt", peer=peer)
+
+    async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
+        """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
+        now = self._node.world.now()
+
+        def job(store: Store) -> tuple[Settlement, list[Applied]]:
+            parcel = store.ledger.parcel(receipt.pid)
+            if parcel is None or parcel.peer != peer.id:
+                return Settlement(), []
+            fresh = not parcel.answered
+            settlement = settle(receipt, store.outbox.by_rows(parcel.rows), now, fresh=fresh)
+            store.ledger.answered(parcel.number)
+            if settlement.renew_above >= 0:
+                store.sequence.renew(peer.id, now, settlement.renew_above)
+            return settlement, store.outbox.apply(settlement.changes, now)
+
+        settlement, applied = await self._node.writer.run(job)
+        self.applied(applied)
+        self.settled(peer.id, settlement)
+        if settlement.settled and receipt.road in self._node.roads.channels:
+            self._node.roads.credit(self._node.links, peer.id, receipt.road)
+            self._node.introductions.walked(peer.id, answered=True)
+        if applied:
+            self.poke(peer.id)
+
+    def forget(self, row: Row) -> None:
+        """Ask the roads to take a cancelled message back where they can."""
+        peer = self._node.roster.get(row.peer)
+        if peer is not None and row.taken:
+            self._node.task(self._node.roads.forget(peer, row, self._node.reader))
