@@ -48,7 +48,7 @@ def _certificate(store: Store, ring: KeyRing, world: World) -> bytes:
         )
     now = world.now()
     frame = own_certificate(
-        ring.root, ring.fleet, ring.node, ring.signing.public, serial=now, issued=now, trust=policy.TRUST_CEILING,
+        ring.root, ring.fleet, ring.node, ring.signing.public, serial=now, issued=now, trust=policy.TRUST_START,
         role="chief",
     )  # fmt: skip
     store.members.put_certificate(ring.node, now, frame)
