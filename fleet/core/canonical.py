@@ -16,13 +16,26 @@ from fleet.errors import Malformed
 
 T = TypeVar("T")
 
-_encoder = msgspec.json.Encoder(order="deterministic")
-encode: Callable[[Any], bytes] = _encoder.encode
+_write = msgspec.json.Encoder(order="deterministic").encode
+_defaults: dict[type, tuple[tuple[str, Any], ...]] = {}
+
+
+def encode(value: Any) -> bytes:
+    """Write a value as its canonical bytes.
+
+    msgspec leaves a default out when it is the very object; one that is only equal to it is replaced by it first.
+    """
+    for name, default in _defaults.get(type(value), ()):
+        found = getattr(value, name)
+        if found is not default and found == default:
+            msgspec.structs.force_setattr(value, name, default)
+    return _write(value)
 
 
 def reader(kind: type[T]) -> Callable[[bytes], T]:
     """Make the strict reader of one kind of value; it raises Malformed for anything but the canonical bytes."""
     decode = msgspec.json.Decoder(kind, strict=True).decode
+    _defaults[kind] = _loose_defaults(kind)
 
     def read(data: bytes) -> T:
         try:
@@ -31,10 +44,21 @@ def reader(kind: type[T]) -> Callable[[bytes], T]:
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             raise Malformed(f"not a valid {kind.__name__.lower()}: {type(error).__name__}") from None
         if not same:
-            raise Malformed(f"a {kind.__name__.lower()} that is not in canonical form")
+            raise Malformed(f"not the canonical form of a valid {kind.__name__.lower()}")
         return value
 
     return read
+
+
+def _loose_defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """List the fields whose default has equals that are other objects: words, floats and structs."""
+    defaults: tuple[Any, ...] = getattr(kind, "__struct_defaults__", ())
+    names = getattr(kind, "__struct_fields__", ())[-len(defaults) :] if defaults else ()
+    return tuple(
+        (name, default)
+        for name, default in zip(names, defaults, strict=True)
+        if isinstance(default, float | msgspec.Struct) or (isinstance(default, str) and len(default) > 1)
+    )
 
 
 def bound(value: Any, depth: int = policy.JSON_DEPTH) -> None:

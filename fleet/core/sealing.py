@@ -121,9 +121,15 @@ def _nonce(ephemeral: bytes, to: bytes) -> bytes:
 
 
 def close_box(data: bytes, to: bytes, dice: bytes) -> bytes:
-    """Seal `data` to a public X25519 key with the ephemeral secret `dice` (32 bytes): libsodium's sealed box."""
+    """Seal `data` to a public X25519 key with the ephemeral secret `dice` (32 bytes): libsodium's sealed box.
+
+    Raises Malformed for a key that nothing can be sealed to (a point of low order).
+    """
     ephemeral = sodium.crypto_scalarmult_base(dice)
-    return ephemeral + sodium.crypto_box(data, _nonce(ephemeral, to), to, dice)
+    try:
+        return ephemeral + sodium.crypto_box(data, _nonce(ephemeral, to), to, dice)
+    except (CryptoError, ValueError):
+        raise Malformed("a key that nothing can be sealed to") from None
 
 
 def open_box(box: bytes, key: OpeningKey) -> bytes:
