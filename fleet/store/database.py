@@ -21,6 +21,7 @@ from fleet.store.files import make_private, refusal
 BUSY_MS = 5_000  # how long another process's transaction is waited for
 CHECKPOINT_PAGES = 1_000  # 4 MiB of WAL, then it is folded into the file
 CACHE_KIB = 8 * 1024
+FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150
 
 MIGRATIONS: tuple[str, ...] = (Path(__file__).with_name("schema.sql").read_text(encoding="utf-8"),)
@@ -56,7 +57,7 @@ class Database:
             make_private(path.parent)
             _create(path)
         flags = apsw.SQLITE_OPEN_READWRITE  # a WAL reader writes too: its place in the -shm file
-        with _translated():
+        with _translated(path):
             conn = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=STATEMENTS)
             try:
                 _configure(conn, synchronous)
@@ -74,7 +75,7 @@ class Database:
         """
         nested = self.conn.in_transaction
         done = False
-        with _translated():
+        with _translated(self.path):
             self.conn.execute("SAVEPOINT part" if nested else self._begin)
             try:
                 yield
@@ -86,17 +87,17 @@ class Database:
 
     def begin(self) -> None:
         """Begin a transaction whose end is up to the caller: commit() or rollback(). Raises StoreError."""
-        with _translated():
+        with _translated(self.path):
             self.conn.execute(self._begin)
 
     def commit(self) -> None:
         """Put the open transaction on the disk; it may be called from another thread. Raises DiskFull or StoreError."""
-        with _translated():
+        with _translated(self.path):
             self.conn.execute("COMMIT")
 
     def rollback(self) -> None:
         """Undo the open transaction, if there is one."""
-        with _translated():
+        with _translated(self.path):
             self._roll_back(nested=False)
 
     def _roll_back(self, nested: bool) -> None:
@@ -106,17 +107,21 @@ class Database:
 
     def data_version(self) -> int:
         """Give a number that changes when another connection commits."""
-        with _translated():
+        with _translated(self.path):
             return int(self.conn.execute("PRAGMA data_version").get)
 
     def checkpoint(self, truncate: bool = True) -> tuple[int, int]:
         """Fold the WAL into the file, `truncate` also empties it; gives (pages in the WAL, pages folded).
 
-        Raises StoreError when a reader is in the way.
+        Waits for nobody. Raises StoreError when a reader is in the way.
         """
         mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if truncate else apsw.SQLITE_CHECKPOINT_PASSIVE
-        with _translated():
-            return self.conn.wal_checkpoint(mode=mode)
+        with _translated(self.path):
+            self.conn.set_busy_timeout(0)
+            try:
+                return self.conn.wal_checkpoint(mode=mode)
+            finally:
+                self.conn.set_busy_timeout(BUSY_MS)
 
     def wal_bytes(self) -> int:
         """Measure the WAL file, bytes."""
@@ -155,25 +160,30 @@ class Database:
 
     def integrity(self) -> list[str]:
         """Let SQLite look for damage; gives what it finds, nothing when the file is sound."""
-        with _translated():
-            found = [str(line) for (line,) in self.conn.execute("PRAGMA quick_check")]
+        with _translated(self.path):
+            try:
+                found = [str(line) for (line,) in self.conn.execute("PRAGMA quick_check")]
+            except apsw.CorruptError as error:  # so much damage that the check itself cannot go on
+                found = [str(error)]
         return [] if found == ["ok"] else found
 
     def close(self) -> None:
         """Close the connection; the last one of all processes folds the WAL in."""
-        with _translated():
+        with _translated(self.path):
             self.conn.close()
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into the house's: the one place."""
     try:
         yield
     except apsw.FullError as error:
         raise DiskFull() from error
     except apsw.IOError as error:
-        raise (DiskFull() if "full" in str(error).lower() else StoreError(f"the disk failed: {error}")) from error
+        if shutil.disk_usage(path.parent).free < FULL_BELOW:
+            raise DiskFull() from error
+        raise StoreError(f"the disk failed: {error}") from error
     except apsw.BusyError as error:
         raise StoreError("the database is busy: another process holds it") from error
     except apsw.Error as error:

@@ -95,7 +95,7 @@ _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
 _OLDEST_OPEN = "SELECT row FROM outbox INDEXED BY outbox_open WHERE status < 4 ORDER BY row LIMIT ?"
 _WAITING = "SELECT count(*) FROM outbox WHERE peer = ? AND status < 4"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox JOIN content USING (row) "  # noqa: S608  only constants
-_DROP = "DELETE FROM outbox WHERE id = ? AND status = 6 RETURNING row"
+_DROP = "DELETE FROM outbox WHERE id = ? AND status IN (5, 6) RETURNING row"
 _RETIRE = """DELETE FROM outbox WHERE row IN (
                SELECT row FROM outbox WHERE status = ? AND status > 3 AND final_at < ? LIMIT ?) RETURNING row"""
 _DROP_CONTENT = "DELETE FROM content WHERE row = ?"
@@ -239,7 +239,7 @@ class Outbox:
         return [_row(values) for values in self._conn.execute(_SELECT + where, bindings)]
 
     def drop(self, id: str) -> bool:
-        """Delete a dead letter for good; says whether there was one."""
+        """Delete a dead letter or refused message for good; says whether there was one."""
         return self._forget(self._conn.execute(_DROP, (id,)).fetchall()) == 1
 
     def retire(self, before: int, limit: int = SWEEP_LIMIT) -> int:

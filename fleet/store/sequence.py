@@ -94,6 +94,8 @@ class Sequence:
         first = block.next
         if first + n - 1 > block.end:
             block.end = self._begin(peer, block.inc, first, n)
+        elif self._stored(peer) != (block.inc, block.end):  # the transaction that began the block was rolled back
+            self._conn.execute(_RESERVE, (peer, block.inc, block.end))
         block.next = first + n
         return block.inc, first
 

@@ -1,0 +1,1 @@
+"""The first floor through its public API, on real files."""
