@@ -1,0 +1,1 @@
+"""The top floor: faces parse and print; they must never decide. Every face asks verbs.py."""

@@ -1,0 +1,151 @@
+"""The grammar of `fleet`: every command with its options and the handler it names; must never import a handler."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from fleet import __version__
+from fleet.errors import UsageError
+
+PRIORITIES = ("low", "normal", "high", "urgent")
+WAITS = ("none", "received", "shown", "done")
+Add = Callable[..., Any]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UsageError instead of printing and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report what is wrong with the arguments."""
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
+def build(prog: str = "fleet") -> tuple[Parser, dict[str, Parser]]:
+    """Build the whole grammar; gives the root and the parser of each command."""
+    root = Parser(
+        prog=prog, description="A message bus for the machines of one fleet.", epilog=_EPILOG, formatter_class=_Help
+    )
+    root.add_argument("--version", action="version", version=f"fleet {__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    found: dict[str, Parser] = {}
+
+    def command(name: str, handler: str, summary: str, **more: Any) -> Add:
+        words = f"{summary[0].upper()}{summary[1:]}."
+        parser = commands.add_parser(name, help=summary, description=words, formatter_class=_Help, **more)
+        parser.add_argument("--json", action="store_true", help="one JSON value on standard output")
+        parser.set_defaults(handler=handler)
+        found[name] = parser
+        return parser.add_argument
+
+    for group in (_machine, _mail, _peers, _tools):
+        group(command)
+    return root, found
+
+
+_Help = argparse.RawDescriptionHelpFormatter
+_EPILOG = """\
+exit codes: 0 done · 1 failed, unknown id · 2 usage, nothing was accepted · 3 no daemon · 4 refused · 5 unknown peer
+6 no road took it yet, it waits · 7 accepted, not received in time · 8 partly (broadcast) · 9 received, not later
+130 interrupted
+FLEET_HOME=DIR puts everything of one node under DIR."""
+
+
+def _machine(command: Callable[..., Add]) -> None:
+    add = command("init", "machine:init", "make this machine the first of a new fleet: keys, configuration, database")
+    add("--node", metavar="ID", help="what this node is called (default: the host name)")
+    add("--fleet", metavar="ID", help="what the fleet is called (default: made up)")
+    add = command("up", "daemon:up", "run the daemon, in the foreground unless --detach")
+    add("--detach", action="store_true", help="return when socket, parcel door and NATS answer")
+    add("--bind", metavar="HOST:PORT", help="where other nodes reach this one's parcel door")
+    command("down", "daemon:down", "stop the daemon")
+    add = command("invite", "machine:invite", "print a link with which one other machine can join")
+    add("--ttl", metavar="D", default="10m", help="how long it is valid (default: 10m)")
+    add("--trust", metavar="N", type=int, default=2, choices=range(5), help="the trust it starts with (default: 2)")
+    add("--address", metavar="HOST:PORT", help="where the other machine reaches this one")
+    add = command("join", "machine:join", "join the fleet of the machine that printed LINK")
+    add("link", metavar="LINK", help="the link, or - to read it from standard input")
+    add("--node", metavar="ID", help="what this node is called (default: the host name)")
+
+
+def _mail(command: Callable[..., Add]) -> None:
+    send_options(command("send", "mail:send", "hand over a message and wait for its receipt"))
+    add = command("inbox", "mail:inbox", "show what was not shown yet, oldest first, and mark it shown")
+    add("--follow", action="store_true", help="go on showing what comes in")
+    add("--peek", action="store_true", help="mark nothing")
+    add("--all", action="store_true", help="also what was shown before")
+    add("--limit", metavar="N", type=int, default=1000, help="at most so many (default: 1000)")
+    add("--session", metavar="ID", default="", help="the agent session that reads it")
+    add = command("done", "mail:done", "tell the sender that a message was processed")
+    add("id", metavar="ID")
+    add = command("outbox", "mail:outbox", "show what waits")
+    add("--limit", metavar="N", type=int, default=1000)
+    add = command("cancel", "mail:cancel", "take back a message that is not delivered")
+    add("id", metavar="ID")
+    add = command("trace", "mail:trace", "show every attempt of one message")
+    add("id", metavar="ID")
+    add = command("dead", "mail:dead", "show dead letters, try one again or drop it")
+    add("action", nargs="?", choices=("list", "retry", "drop"), default="list")
+    add("id", metavar="ID", nargs="?")
+    add("--limit", metavar="N", type=int, default=1000)
+
+
+def send_options(add: Add, wait: str = "received") -> None:
+    """Add what `fleet send` and fleet_send take."""
+    add("words", metavar="PEER [TEXT|-]", nargs="*", help="the addressee and the text; - reads standard input")
+    add("--all", action="store_true", help="to every other member (type broadcast unless --type says otherwise)")
+    add("--type", metavar="T", help="message type (default: message)")
+    add("--priority", choices=PRIORITIES, help="a higher one overtakes (default: normal)")
+    add("--re", metavar="ID", help="the message this one answers")
+    add("--correlation", metavar="ID", help="a name for the conversation")
+    add("--agent", metavar="NAME", help="the agent it is meant for")
+    add("--session", metavar="ID", help="the session it is meant for")
+    add("--channel", metavar="NAME", help="that road and no other")
+    add("--ttl", metavar="D", help="how long it is worth delivering: 90s, 10m, 2h, 7d")
+    add("--cost", metavar="tokens=N,usd=X,hops=N", help="what handling it may cost")
+    add("--id", metavar="ID", help="its own id (UUIDv7, 32 hex digits): asking again sends nothing twice")
+    add("--wait", choices=WAITS, default=wait, help=f"what to wait for (default: {wait})")
+    add("--timeout", metavar="S", default="10", help="how long to wait (default: 10 s)")
+
+
+def _peers(command: Callable[..., Add]) -> None:
+    command("status", "peers:status", "show this node and its peers")
+    command("peers", "peers:peers", "show the peers")
+    add = command("peer", "peers:peer", "add, change, show or remove a peer")
+    add("action", choices=("add", "set", "show", "remove"))
+    add("peer", metavar="ID")
+    add("settings", metavar="KEY=VALUE", nargs="*", help="such as http.url=http://10.0.0.2:8856 or enabled=false")
+    add = command("ping", "peers:ping", "ask a peer for a signed sign of life")
+    add("peer", metavar="PEER")
+    add("--channel", metavar="NAME", help="on that road (default: the best)")
+    add("-c", metavar="N", dest="count", type=int, default=1, help="so often (default: once)")
+    add = command("explain", "peers:explain", "show the verdict of each gate and the plan; sends nothing")
+    add("peer", metavar="PEER")
+    add("--type", metavar="T", default="message")
+    add = command("reset", "peers:reset", "say that a road to a peer is mended")
+    add("peer", metavar="PEER")
+    add("channel", metavar="CHANNEL", nargs="?", help="one road (default: all)")
+
+
+def _tools(command: Callable[..., Add]) -> None:
+    add = command("config", "machine:config", "show or change the configuration")
+    add("action", choices=("show", "set", "unset"), nargs="?", default="show")
+    add("key", metavar="KEY", nargs="?", help="a dotted path such as channel.git.remote")
+    add("value", metavar="VALUE", nargs="?")
+    add("--origin", action="store_true", help="where each value comes from")
+    command("paths", "machine:paths", "show where everything of this node lies")
+    add = command("bench", "bench:run", "measure rates and percentiles of this bus on this machine")
+    add("--peer", metavar="P", help="a peer to measure against")
+    add("--loopback", action="store_true", help="make two nodes and a broker of its own, in the working directory")
+    add("--messages", metavar="N", type=int, default=20_000)
+    add("--size", metavar="B", type=int, default=1024, help="bytes of each body (default: 1024)")
+    add("--concurrency", metavar="C", type=int, default=64, help="connections at once (default: 64)")
+    add("--batch", metavar="N", type=int, default=64, help="messages a request (default: 64)")
+    command("demo", "demo:run", "show the main job on real parts: NATS, three nodes, failures")
+    add = command("logs", "machine:logs", "show the daemon's log")
+    add("--follow", action="store_true")
+    add("--lines", "-n", metavar="N", type=int, default=200)
+    add = command("completion", "machine:completion", "print the completion script of a shell")
+    add("shell", choices=("bash", "zsh", "tcsh"))
+    command("version", "machine:version", "show the version")

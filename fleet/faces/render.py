@@ -1,0 +1,134 @@
+"""How values become text for a terminal: the one place where what a peer wrote is made harmless; must never decide.
+
+A terminal obeys what it is sent. Whatever came from another machine therefore passes visible() first: control
+characters (C0, C1, DEL), characters that reorder text, invisible ones and lone surrogates are written out as escapes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+import msgspec
+
+_UNSEEN = (
+    *range(0x20), *range(0x7F, 0xA0),  # C0, DEL, C1
+    0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810),  # soft hyphen, joiners, fillers
+    *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070),  # zero width, separators, bidi
+    0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFFC),  # variation selectors, marks
+    *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000),  # tags, more selectors
+)  # fmt: skip
+
+
+def _escape(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_TABLE = {code: _escape(code) for code in (*_UNSEEN, *range(0xD800, 0xE000))}
+_TEXT = {code: seen for code, seen in _TABLE.items() if code not in (0x0A, 0x09)}
+_encode = msgspec.json.Encoder().encode
+
+
+def visible(text: object) -> str:
+    """Write one line of foreign text so that a terminal shows it and obeys nothing in it."""
+    return str(text).translate(_TABLE)
+
+
+def visible_text(text: str) -> str:
+    """Write foreign text of several lines: line ends and tabs stay, all else as visible()."""
+    return text.replace("\r\n", "\n").translate(_TEXT)
+
+
+def dumps(value: Any) -> str:
+    """Write a value as one line of JSON, control and invisible characters as JSON escapes."""
+    return _escape_json(_encode(value).decode("utf-8"))
+
+
+def _escape_json(text: str) -> str:
+    return text if text.isascii() and "\x7f" not in text else text.translate(_JSON)
+
+
+_JSON = {
+    code: f"\\u{code:04x}" if code < 0x10000 else f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    for code in _UNSEEN
+}
+
+
+class Screen:
+    """Where a command prints: data on stdout, talk on stderr, one value of JSON when asked."""
+
+    def __init__(self, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        """Take the streams of the process unless others are given."""
+        self.json = json
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+
+    def value(self, value: Any) -> None:
+        """Print one JSON value on a line of its own."""
+        print(dumps(value), file=self.out, flush=True)
+
+    def line(self, text: str) -> None:
+        """Print one line of data for people."""
+        print(text, file=self.out, flush=True)
+
+    def talk(self, text: str) -> None:
+        """Say something about the work, never part of the data."""
+        print(f"fleet: {text}", file=self.err, flush=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under headings: a drawn table at a terminal, tab-separated lines otherwise."""
+        safe = [[visible("" if cell is None else cell) for cell in row] for row in rows]
+        if self.out.isatty():
+            self._draw(columns, safe)
+            return
+        for row in ([*columns], *safe):
+            self.line("\t".join(row))
+
+    def _draw(self, columns: Sequence[str], rows: list[list[str]]) -> None:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        Console(file=self.out, no_color="NO_COLOR" in os.environ, highlight=False).print(table)
+
+
+_STYLES = {
+    "healthy": "green", "received": "green", "shown": "green", "done": "green", "alive": "green",
+    "degraded": "yellow", "healing": "yellow", "held": "yellow", "custody": "yellow",
+    "broken": "red", "refused": "red", "dead": "red",
+}  # fmt: skip
+
+
+def failure(message: str, code: str, hint: str = "", retryable: bool = False) -> dict[str, Any]:
+    """Put an error into the shape that every face gives."""
+    return {"error": {"code": code, "message": message, "hint": hint, "retryable": retryable}}
+
+
+def age(ms: float | None) -> str:
+    """Say a duration in the two units a person reads: `12 s`, `3 min`, `5 h`, `2 d`."""
+    if ms is None:
+        return ""
+    seconds = max(0.0, ms / 1000)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def since(at: int | None, now: float | None = None) -> str:
+    """Say how long ago a moment (ms since the epoch) was."""
+    return "" if not at else age((now if now is not None else time.time()) * 1000 - at)
+
+
+def channels(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say the state of every road on one line."""
+    return " ".join(f"{name}:{link.get('state', '?')}" for name, link in table.items())
