@@ -74,7 +74,31 @@ class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     nodes: dict[NodeId, Count] = {}
 
 
-T = TypeVar("T", Certificate, Manifest, Revocation)
+class Renewal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A member's wish to sign with a new key from now on; it is signed by that key, its parcel by the one in force."""
+
+    v: Version
+    fleet: NodeId
+    node: NodeId
+    key: Key
+    serial: Count  # of the certificate in force: an old wish renews nothing
+
+
+class FleetKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The root's word on the key of the hop frame in force; it travels only inside sealed parcels."""
+
+    v: Version
+    fleet: NodeId
+    serial: Count
+    key: Key
+
+    def __repr__(self) -> str:
+        """Name the key without showing it."""
+        return f"<fleet key {self.serial}>"
+
+
+Signed = Certificate | Manifest | Revocation | Renewal | FleetKey
+T = TypeVar("T", Certificate, Manifest, Revocation, Renewal, FleetKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +108,16 @@ class _Form:
     read: Callable[[bytes], Any]
 
 
-_FORMS: Mapping[type, _Form] = {
+_FORMS: Mapping[type[Signed], _Form] = {
     Certificate: _Form(b"FLC1", sealing.CERTIFICATE, canonical.reader(Certificate)),
     Manifest: _Form(b"FLM1", sealing.MANIFEST, canonical.reader(Manifest)),
     Revocation: _Form(b"FLV1", sealing.REVOCATION, canonical.reader(Revocation)),
+    Renewal: _Form(b"FLQ1", sealing.RENEWAL, canonical.reader(Renewal)),
+    FleetKey: _Form(b"FLK1", sealing.FLEET_KEY, canonical.reader(FleetKey)),
 }
 
 
-def write_frame(value: Certificate | Manifest | Revocation, key: SigningKey) -> bytes:
+def write_frame(value: Signed, key: SigningKey) -> bytes:
     """Sign a certificate or revocation (with the root's key) or a manifest (with the node's own). Raises TooLarge."""
     form = _FORMS[type(value)]
     payload = canonical.encode(value)
@@ -99,6 +125,11 @@ def write_frame(value: Certificate | Manifest | Revocation, key: SigningKey) -> 
         raise TooLarge(f"a {type(value).__name__.lower()} of {len(payload)} bytes; a frame holds {0xFFFF}")
     signed = _FRAME.pack(form.magic, len(payload)) + payload
     return signed + sealing.sign(key, form.kind, signed)
+
+
+def kind_of_frame(data: bytes) -> type[Signed] | None:
+    """Say what a frame claims to be, nothing verified."""
+    return next((kind for kind, form in _FORMS.items() if data[:4] == form.magic), None)
 
 
 def read_frame(kind: type[T], data: bytes, public: bytes) -> T:

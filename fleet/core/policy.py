@@ -87,6 +87,9 @@ INVITE_TTL = 600.0
 INVITE_SECRET = 16  # bytes = 128 bits
 JOIN_TRIES_PER_MINUTE = 5  # of one source address
 JOIN_TRIES_TOTAL = 60  # of all, a minute
+PREVIOUS_KEY_LIFE = 8 * 86_400_000  # ms a retired signing key is still believed: mail lives a week on slow roads
+NKEY_PAUSE = 3.0  # seconds between telling a new nkey and using it: a letter to the broker's node needs one round trip
+RENEWAL_PAUSE = 60.0  # how often a wish for a certificate is repeated
 TRUST_START = 2
 TRUST_CEILING = 4
 

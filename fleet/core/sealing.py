@@ -23,7 +23,8 @@ PARCEL = b"application/vnd.fleet.parcel"
 CERTIFICATE = b"application/vnd.fleet.certificate"
 MANIFEST = b"application/vnd.fleet.manifest"
 REVOCATION = b"application/vnd.fleet.revocation"
-JOIN = b"application/vnd.fleet.join"
+RENEWAL = b"application/vnd.fleet.renewal"
+FLEET_KEY = b"application/vnd.fleet.fleet-key"
 
 
 class Secret:

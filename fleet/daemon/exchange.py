@@ -77,6 +77,12 @@ class Exchange:
             self._node.task(self._node.roads.admit(self._node.roster.peers()))
             self.heard(node)
 
+    def part(self, peer: str) -> None:
+        """A member was revoked: its level means nothing any more, its mail is refused."""
+        self.levels.pop(peer, None)
+        if peer in self.couriers or self._node.reader.outbox.waiting(peer):
+            self.courier(peer).heard()
+
     def heard(self, peer: str) -> None:
         """A peer was heard: what was put off may go at once."""
         self._node.returns.heard(peer)

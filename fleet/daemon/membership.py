@@ -33,6 +33,18 @@ def load_identity(store: Store, ring: KeyRing, settings: Settings, addresses: Ad
     )  # fmt: skip
 
 
+def finish_renewal(store: Store, ring: KeyRing) -> KeyRing:
+    """Put the next signing key in force when its certificate is stored already: a crash came in between."""
+    pending, known = ring.pending_signing(), store.members.frames(ring.node)
+    if pending is None or known is None or not known.certificate:
+        return ring
+    try:
+        certified = read_frame(Certificate, known.certificate, ring.root_public).key
+    except WireError:
+        return ring
+    return ring.take_next_signing() if certified == pending.public else ring
+
+
 def _certificate(store: Store, ring: KeyRing, world: World) -> bytes:
     known = store.members.frames(ring.node)
     frame = known.certificate if known else b""

@@ -7,16 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from fleet.core import sealing
 from fleet.core.channel import Channel
 from fleet.core.envelope import kind_of
 from fleet.core.health import Link
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
 from fleet.daemon.mailroom import Mailroom
-from fleet.daemon.membership import load_identity
+from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.paths import Paths
+from fleet.daemon.revoking import Revoking
 from fleet.daemon.roads import RoadKeeper
+from fleet.daemon.rotation import Rotation
 from fleet.daemon.settings import Settings
 from fleet.daemon.sight import Sight
 from fleet.daemon.upkeep import Upkeep
@@ -25,6 +26,7 @@ from fleet.engine.cascade import Cascade
 from fleet.engine.courier import Hands
 from fleet.engine.gossip import Gossip
 from fleet.engine.healer import Healer
+from fleet.engine.hops import Hops
 from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opener
@@ -76,6 +78,7 @@ class Node:
         self.task(self.writer.serve())
         self.roads = RoadKeeper(self.settings, self.paths, self.ring, self.log, self._given)
         await self.roads.open()
+        self.ring = await self.writer.run(lambda store: finish_renewal(store, self.ring))
         identity = await self.writer.run(
             lambda store: load_identity(store, self.ring, self.settings, self.roads.addresses(), self.world)
         )
@@ -86,12 +89,13 @@ class Node:
     def _wire(self, identity: Any) -> None:
         """Make every part and tell each whom it works with."""
         channels, traits = self.roads.channels, self.roads.traits()
-        self.roster = Roster(identity, self.settings.peers, {})
+        self.roster = Roster(identity, self.settings.peers, {}, self.world.now)
         self.links = Links(self.world, traits, self.settings.channels)
         self.links.on_change = self.exchange.link_changed
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
-        opener = Opener(self.roster)
-        self.attempts = Attempts(opener, lambda data: sealing.frame(identity.fleet_keys[0], data), self.world, self.log)
+        self.hops = Hops(self.roster)
+        opener = Opener(self.roster, self.hops)
+        self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
         self.cascade = Cascade(channels, self.attempts, self.links)
         self.introductions = Introductions(self.roster)
         self.gossip = Gossip(self.roster, self.world)
@@ -103,6 +107,10 @@ class Node:
         self.healer = Healer(
             channels, self.attempts, self.cascade, self.links, self.roster, self.gossip, self.introductions, self.world
         )
+        self.rotation = Rotation(self)
+        self.revoking = Revoking(self)
+        self.gossip.on_revoked = self.revoking.obey
+        self.hops.on_behind = self.rotation.hand_fleet_key
         self.receiver = Receiver(self._ears(opener))
         self.hands = self._hands()
         self.mail = Mailroom(
@@ -121,9 +129,9 @@ class Node:
 
     def _ears(self, opener: Opener) -> Ears:
         return Ears(
-            self.roster, opener, self.writer, self.links, self.gossip, self.world, self.kinds,
+            self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
             self.settings.content.limit, self.exchange.level, self.exchange.mail_came, self.returns.owe, self.exchange.heard,
-            self.exchange.receipt_came, self.exchange.count, self.log,
+            self.rotation.certificate_came, self.exchange.receipt_came, self.exchange.count, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
@@ -164,6 +172,7 @@ class Node:
             self.task(supervise(name, partial(channel.listen, deliver), self.log))
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
+        self.task(supervise("renewal", self.rotation.resume, self.log))
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))
 
@@ -194,10 +203,10 @@ class Node:
         """Let run_until_stopped() return."""
         self._stopping.set()
 
-    def renew(self) -> None:
-        """Stop in order to start anew: this node has joined another fleet. The caller still gets its answer."""
+    def renew(self, pause: float = 0.1) -> None:
+        """Stop in order to start anew, with other keys or in another fleet, after `pause` seconds: callers get answers."""
         self.renewed = True
-        asyncio.get_running_loop().call_later(0.1, self._stopping.set)
+        asyncio.get_running_loop().call_later(pause, self._stopping.set)
 
     @property
     def bind(self) -> str:

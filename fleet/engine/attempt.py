@@ -36,7 +36,7 @@ class Cargo:
 class Attempts:
     """Tries parcels on roads for one node."""
 
-    def __init__(self, opener: Opener, frame: Callable[[bytes], bytes], world: World, log: Log) -> None:
+    def __init__(self, opener: Opener, frame: Callable[[str, bytes], bytes], world: World, log: Log) -> None:
         """Take what proves answers (`opener`), wraps hops (`frame`) and records bugs (`log`)."""
         self._opener = opener
         self._frame = frame
@@ -53,7 +53,7 @@ class Attempts:
     async def _try(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         blank = Attempt(cargo.parcel.pid, peer.id, channel.name, 0, 0.0, Result.DEFERRED)
         try:
-            parcel = self._fit(channel, cargo.parcel)
+            parcel = self._fit(channel, peer.id, cargo.parcel)
             async with asyncio.timeout(step.deadline):
                 outcome = await channel.send(peer, parcel, step.deadline)
             return self._weigh(blank, outcome, cargo, channel.traits.framed)
@@ -73,10 +73,10 @@ class Attempts:
             self._log("bug", channel=channel.name, error=type(error).__name__)
             return replace(blank, reason=f"a bug in {channel.name}: {type(error).__name__}")
 
-    def _fit(self, channel: Channel, parcel: Parcel) -> Parcel:
+    def _fit(self, channel: Channel, peer: str, parcel: Parcel) -> Parcel:
         if len(parcel) > channel.traits.max_bytes:
             raise Barred(f"{len(parcel)} bytes, {channel.name} takes {channel.traits.max_bytes}")
-        return replace(parcel, data=self._frame(parcel.data)) if channel.traits.framed else parcel
+        return replace(parcel, data=self._frame(peer, parcel.data)) if channel.traits.framed else parcel
 
     def _weigh(self, blank: Attempt, outcome: Outcome, cargo: Cargo, framed: bool) -> Attempt:
         """Turn a channel's word into a result; only a proven answer is more than custody."""

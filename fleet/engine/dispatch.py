@@ -79,7 +79,9 @@ class Dispatch:
         """Lease up to `room` batches. Runs in a transaction."""
         picked = Pick()
         peer = self._roster.get(self._peer)
-        if peer is not None:
+        if self._roster.revoked(self._peer):
+            self._refuse_all(store, picked)
+        elif peer is not None:
             for floor, places in ((_EXPRESS, room.express), (0, room.bulk)):
                 for _ in range(places):
                     if not self._pick_one(store, peer, floor, room.eager, picked):
@@ -105,6 +107,13 @@ class Dispatch:
             picked.batches.append(self._lease(store, peer, rows, steps, floor))
             picked.more = picked.more or rest
             return True
+
+    def _refuse_all(self, store: Store, picked: Pick) -> None:
+        """Nothing goes to a node whose certificate the root retired."""
+        now = self._world.now()
+        reason = f"membership: the root revoked {self._peer}; fleet invite, if it shall come back"
+        while rows := store.outbox.next_due(self._peer, now, floor=0, eager=True):
+            picked.applied += store.outbox.apply([Change(row.row, Event.REFUSE, reason=reason) for row in rows], now)
 
     def judge(self, peer: Peer, kind: Kind) -> Judgement:
         """Ask our own gates about a type of message; sizes were judged when it was accepted."""

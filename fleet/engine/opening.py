@@ -12,6 +12,8 @@ from fleet.core import parcel as layout
 from fleet.core import sealing
 from fleet.core.parcel import Header, ParcelType, Raw
 from fleet.core.peer import Peer
+from fleet.core.sealing import Secret
+from fleet.engine.hops import Hops
 from fleet.engine.roster import Learned, Roster
 from fleet.errors import Forged, WrongFleet
 
@@ -35,15 +37,17 @@ class Opened:
 class Opener:
     """Opens parcels for this node."""
 
-    def __init__(self, roster: Roster) -> None:
-        """Take the roster, which also knows who this node is."""
+    def __init__(self, roster: Roster, hops: Hops) -> None:
+        """Take the roster, which also knows who this node is, and what unwraps hop frames."""
         self._roster = roster
+        self._hops = hops
 
     def open(self, data: bytes, *, framed: bool) -> Opened:
         """Verify a parcel and read its header. Raises WireError; nothing was believed then."""
         via: tuple[str, ...] = ()
+        key_used: Secret | None = None
         if framed:
-            via, data = sealing.unframe(self._roster.me.fleet_keys, data)
+            via, data, key_used = self._hops.unwrap(data)
         raw = layout.take_apart(data)
         learned = None
         found = self._roster.by_kid(raw.kid)
@@ -58,6 +62,8 @@ class Opener:
             raise Forged(f"signed by {peer.id} in another's name")
         if header.fleet != self._roster.me.fleet:
             raise WrongFleet()
+        if key_used is not None and not via:
+            self._hops.heard(peer.id, key_used)
         return Opened(raw, header, peer, via, learned)
 
     def items(self, opened: Opened) -> list[bytes]:

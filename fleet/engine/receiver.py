@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fleet.core import policy, sealing
+from fleet.core import policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
 from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
 from fleet.core.gates import Case, Direction, Verdict, judge
@@ -18,7 +18,9 @@ from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
 from fleet.engine.gossip import Gossip
+from fleet.engine.hops import Hops
 from fleet.engine.identity import Order, system_item, write_parcel
+from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
 from fleet.engine.roster import Learned, Roster
@@ -35,6 +37,8 @@ class Ears:
 
     roster: Roster
     opener: Opener
+    hops: Hops
+    introductions: Introductions
     writer: Writer
     links: Links
     gossip: Gossip
@@ -45,6 +49,7 @@ class Ears:
     on_mail: Callable[[str, int], None]  # sender, how much of it is new
     on_owed: Callable[[str], None]
     on_heard: Callable[[str], None]
+    on_certificate: Callable[[Peer, list[bytes]], Awaitable[None]]
     on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
     count: Callable[[str], None]
     log: Callable[..., None]
@@ -75,14 +80,12 @@ class Receiver:
                 answer = await self._take(data, road, framed=framed, replies=replies)
             finally:
                 self._under_way -= 1
-            if answer.kind is AnswerKind.SIGNED and framed:
-                key = self._ears.roster.me.fleet_keys[0]
-                return Answer(AnswerKind.SIGNED, sealing.frame(key, answer.data))
             return answer
 
         return deliver
 
     async def _take(self, data: bytes, road: str, *, framed: bool, replies: bool) -> Answer:
+        """Authenticate what came, then let it take effect; a framed road's answer is framed for the same hop."""
         ears = self._ears
         try:
             opened = ears.opener.open(data, framed=framed)
@@ -94,10 +97,13 @@ class Receiver:
             return NOTHING
         try:
             await self._store_learned(opened.learned)
-            return await self._open(opened, road, replies=replies)
+            answer = await self._open(opened, road, replies=replies)
         except (StoreError, Busy) as error:
             ears.log("busy", channel=road, reason=error.message)
             return BUSY
+        if answer.kind is AnswerKind.SIGNED and framed:
+            return Answer(AnswerKind.SIGNED, ears.hops.wrap(opened.peer.id, answer.data))
+        return answer
 
     async def _store_learned(self, learned: Learned | None) -> None:
         if learned is not None:
@@ -170,20 +176,30 @@ class Receiver:
         elif opened.type is ParcelType.HEARTBEAT:
             beat = read_heartbeat(items[0])
             ears.gossip.compare(peer, beat.known, beat.revocation)
-        elif opened.type in (ParcelType.MANIFEST, ParcelType.CERTIFICATE):
+        elif opened.type is ParcelType.CERTIFICATE:
+            await ears.on_certificate(peer, items)
+        elif opened.type is ParcelType.MANIFEST:
             for learned in ears.gossip.learn(items):
                 await self._store_learned(learned)
         elif opened.type is ParcelType.REVOCATION:
-            await ears.gossip.revoke(items[0])
+            await self._revoke(peer, items[0])
         return CUSTODY
+
+    async def _revoke(self, peer: Peer, frame: bytes) -> None:
+        try:
+            await self._ears.gossip.revoke(frame)
+        except WireError as error:
+            self._ears.count("proof_revocation")  # it signed a parcel around what the root never said
+            self._ears.log("a false revocation list", peer=peer.id, reason=error.message)
 
     def _heard(self, peer: str, road: str) -> None:
         self._ears.links.credit(peer, road, Evidence.INBOUND)
         self._ears.on_heard(peer)
 
     def _signed(self, opened: Opened, kind: ParcelType, item: bytes, *, intro: bool = False) -> Answer:
-        """Seal an answer to the signer of what came in."""
+        """Seal an answer to the signer of what came in, introducing ourselves while it has not proven to know us."""
         ears = self._ears
+        intro = intro or ears.introductions.due(opened.peer.id)
         peer = ears.roster.get(opened.peer.id) or opened.peer
         order = Order(kind, ears.world.now() + policy.SYSTEM_LIFE, re=opened.header.pid, intro=intro)
         try:

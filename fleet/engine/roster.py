@@ -7,10 +7,11 @@ not sign and never lets an older one replace a newer one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.core import policy
 from fleet.core.peer import Certificate, Manifest, Peer, Revocation, join_intro, merge, read_frame, split_intro
 from fleet.core.sealing import kid_of
 from fleet.engine.identity import Identity
@@ -39,14 +40,18 @@ class _Member:
 class Roster:
     """The members of the fleet and the operator's words about them."""
 
-    def __init__(self, me: Identity, words: Mapping[str, Mapping[str, Any]], dynamic: Mapping[str, Mapping[str, Any]]):
-        """Start with the operator's words of config.toml (`words`) and of `fleet peer add` (`dynamic`)."""
+    def __init__(
+        self, me: Identity, words: Mapping[str, Mapping[str, Any]], dynamic: Mapping[str, Mapping[str, Any]],
+        now: Callable[[], int] = lambda: 0,
+    ) -> None:  # fmt: skip
+        """Start with the operator's words of config.toml (`words`) and of `fleet peer add` (`dynamic`); `now` in ms."""
         self.me = me
+        self._now = now
         self._static = {node: dict(table) for node, table in words.items()}
         self._dynamic = {node: dict(table) for node, table in dynamic.items()}
         self._members: dict[str, _Member] = {}
         self._peers: dict[str, Peer] = {}
-        self._kids: dict[bytes, tuple[str, bytes]] = {}
+        self._kids: dict[bytes, tuple[str, bytes, int]] = {}  # kid → node, key, until when (ms; 0 = no end)
         self._known_frames: dict[bytes, str] = {}  # intros verified before need not be verified again
         self.revocation = Revocation(v=1, fleet=me.fleet, version=0)
         self.revocation_frame = b""
@@ -72,8 +77,14 @@ class Roster:
 
     def by_kid(self, kid: bytes) -> tuple[Peer, bytes] | None:
         """Find the peer that signs with the key called `kid`, and that key."""
-        found = self._kids.get(kid)
-        return (self._peers[found[0]], found[1]) if found else None
+        node, key, until = self._kids.get(kid, ("", b"", 0))
+        if not node or (until and self._now() > until):
+            return None
+        return self._peers[node], key
+
+    def revoked(self, node: str) -> bool:
+        """Say whether the root retired the only certificate known of `node`."""
+        return node in self.revocation.nodes and not self.member(node)
 
     def intro_of(self, node: str) -> bytes:
         """Give a member's certificate and manifest for others; empty when one is missing."""
@@ -81,6 +92,11 @@ class Roster:
         if member is None or not member.certificate_frame or not member.manifest_frame:
             return b""
         return join_intro(member.certificate_frame, member.manifest_frame)
+
+    def certificate_of(self, node: str) -> bytes:
+        """Give a member's certificate frame; empty when none is known."""
+        member = self._members.get(node)
+        return member.certificate_frame if member is not None else b""
 
     def intros(self) -> list[bytes]:
         """List the intros of all members known, this node's own first."""
@@ -189,8 +205,11 @@ class Roster:
             return
         peer = merge(node, member.certificate, member.manifest, self.words(node), self.source(node))
         self._peers[node] = peer
-        for key in filter(None, (peer.previous, peer.key)):
-            self._kids[kid_of(key)] = (node, key)
+        if peer.previous and member.certificate is not None:
+            until = member.certificate.issued + policy.PREVIOUS_KEY_LIFE
+            self._kids[kid_of(peer.previous)] = (node, peer.previous, until)
+        if peer.key:
+            self._kids[kid_of(peer.key)] = (node, peer.key, 0)
 
     def known(self) -> str:
         """Name everything known of all members in 16 hex digits; two members that differ exchange what is missing."""

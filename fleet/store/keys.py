@@ -2,6 +2,7 @@
 
     identity.json   node, fleet, public root key
     sign.key        Ed25519 seed, hex
+    sign.next       the one that will follow, while it waits for its certificate
     open.key        X25519 seeds, hex, one a line, the newest first
     nats.key        nkey seed (SU…)
     fleet.key       keys of the hop frame, shared by the fleet, hex, one a line, the newest first
@@ -117,9 +118,27 @@ class KeyRing:
             remove(self.directory / "root.key")
         return KeyRing.load(self.directory)
 
-    def rotate_signing(self, dice: Dice = secrets.token_bytes) -> KeyRing:
-        """Take a new signing key; the root must certify it with the present one as `previous`."""
-        _write(self.directory / "sign.key", dice(SEED))
+    def next_signing(self, dice: Dice = secrets.token_bytes) -> SigningKey:
+        """Make the signing key that shall follow, or find the one made before; in force only after take_next_signing()."""
+        path = self.directory / "sign.next"
+        if not path.exists():
+            _write(path, dice(SEED))
+        return signing_key(_read_seeds(path)[0])
+
+    def pending_signing(self) -> SigningKey | None:
+        """Give the signing key that waits for its certificate, if there is one."""
+        seeds = _read_seeds(self.directory / "sign.next", optional=True)
+        return signing_key(seeds[0]) if seeds else None
+
+    def take_next_signing(self) -> KeyRing:
+        """Put the next signing key in force, once its certificate is stored. Raises StoreError when there is none."""
+        _write(self.directory / "sign.key", _read_seeds(self.directory / "sign.next")[0])
+        remove(self.directory / "sign.next")
+        return KeyRing.load(self.directory)
+
+    def rotate_nats(self, dice: Dice = secrets.token_bytes) -> KeyRing:
+        """Take a new nkey; the broker must have learned it before the old one goes."""
+        atomic_write(self.directory / "nats.key", _nkey_seed(dice(SEED)).encode() + b"\n")
         return KeyRing.load(self.directory)
 
     def rotate_opening(self, dice: Dice = secrets.token_bytes) -> KeyRing:
