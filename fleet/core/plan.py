@@ -52,7 +52,7 @@ def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step
     allowed = [road for road in _allowed(roads, wish) if nudge or road.traits.carries]
     if wish.pinned:
         return tuple(_step(road, 0.0) for road in allowed)
-    failed = {road.layer for road in allowed if road.layer and road.link.health is not Health.HEALTHY}
+    failed = {road.layer for road in roads if road.layer and road.link.health is not Health.HEALTHY}
     ranked = sorted(range(len(allowed)), key=lambda i: (_rank(allowed[i], failed), i))
     return tuple(_step(allowed[i], hedge_delay(allowed[i])) for i in ranked)
 
