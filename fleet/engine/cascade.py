@@ -2,7 +2,8 @@
 
 The table of results (core/outcome.py) says what each does to the walk. When a step's hedge delay passes without an
 outcome, the next starts beside it; a step that fails makes room at once. The first proven answer ends the walk; attempts
-still running then only count as evidence. After custody, one-way steps are passed over. One nudge starts it again.
+still running then only count as evidence. After custody, one-way steps are passed over; a receipt or letter needs no more
+than custody. One nudge starts the walk again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from fleet.core import policy
 from fleet.core.channel import Channel
 from fleet.core.outcome import EFFECTS, Attempt, Result, Walk
+from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.plan import Step
 from fleet.engine.attempt import Attempts, Cargo
@@ -61,7 +63,7 @@ class Cascade:
         queue = deque(steps)
         nudged = False
         try:
-            while journey.proven is None:
+            while not _over(journey, cargo):
                 started = self._start_next(peer, cargo, queue, running, journey)
                 if not running:
                     break
@@ -72,7 +74,7 @@ class Cascade:
                     await asyncio.sleep(policy.NUDGE_GRACE)
                     queue = deque(step for step in steps if step.carries)
         finally:
-            self._leave(running, on_late, keep=journey.proven is not None)
+            self._leave(running, on_late, keep=_over(journey, cargo))
         return journey
 
     def _start_next(
@@ -144,3 +146,8 @@ class Cascade:
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
+
+
+def _over(journey: Journey, cargo: Cargo) -> bool:
+    """Say whether a walk has reached all it can: the proof, for what gets no answer the custody."""
+    return journey.proven is not None or (cargo.kind is not ParcelType.MAIL and bool(journey.taken))
