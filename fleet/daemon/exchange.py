@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fleet.core.health import Link
+from fleet.core.health import Health, Link
 from fleet.core.lifecycle import Status
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
@@ -97,7 +97,8 @@ class Exchange:
         )  # fmt: skip
         self._node.task(self._keep_link(change.peer, change.channel, change.link))
         self.events.tell("link", peer=change.peer, channel=change.channel, state=change.new.value, reason=change.reason)
-        if change.peer in self.couriers:
+        opened = change.new in (Health.HEALING, Health.HEALTHY)  # a road that got worse is no reason to try again at once
+        if opened and change.peer in self.couriers:
             self.couriers[change.peer].heard()
 
     async def _keep_link(self, peer: str, channel: str, link: Link) -> None:
