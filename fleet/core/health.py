@@ -114,9 +114,7 @@ def observe(
         return replace(link, heard_at=now), None if link.security else Signal.HEARD
     if evidence is Evidence.MENDED:
         return replace(link, security=False, held_until=-1.0, bad=0), Signal.RESET
-    counted = replace(
-        link, good=0, bad=link.bad + 1, failed_at=now, reason=reason, security=link.security or security
-    )
+    counted = replace(link, good=0, bad=link.bad + 1, failed_at=now, reason=reason, security=link.security or security)
     fatal = evidence is Evidence.FATAL
     return counted, Signal.TRIP if fatal or counted.bad >= policy.TRIP_AFTER else Signal.SLIP
 

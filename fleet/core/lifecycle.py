@@ -64,16 +64,10 @@ LIFE: MappingProxyType[Status, MappingProxyType[Event, Status]] = MappingProxyTy
             refuse=_R, due=_Q, taken=_H, missed=_H, lapse=_H, later=_H, receipt=_DONE, nack=_DEAD, expire=_DEAD, revive=_Q
         ),
         _S: _row(refuse=_R, taken=_W, missed=_Q, lapse=_Q, later=_Q, receipt=_DONE, nack=_DEAD),
-        _W: _row(
-            refuse=_R, due=_Q, taken=_W, missed=_W, lapse=_W, later=_Q, receipt=_DONE, nack=_DEAD, expire=_DEAD
-        ),
-        _DONE: _row(
-            refuse=_DONE, taken=_DONE, missed=_DONE, lapse=_DONE, later=_DONE, receipt=_DONE, nack=_DONE
-        ),
+        _W: _row(refuse=_R, due=_Q, taken=_W, missed=_W, lapse=_W, later=_Q, receipt=_DONE, nack=_DEAD, expire=_DEAD),
+        _DONE: _row(refuse=_DONE, taken=_DONE, missed=_DONE, lapse=_DONE, later=_DONE, receipt=_DONE, nack=_DONE),
         _R: _row(refuse=_R, taken=_R, missed=_R, lapse=_R, later=_R, receipt=_DONE, nack=_R, revive=_Q),
-        _DEAD: _row(
-            refuse=_DEAD, taken=_DEAD, missed=_DEAD, lapse=_DEAD, later=_DEAD, receipt=_DONE, nack=_DEAD, revive=_Q
-        ),
+        _DEAD: _row(refuse=_DEAD, taken=_DEAD, missed=_DEAD, lapse=_DEAD, later=_DEAD, receipt=_DONE, nack=_DEAD, revive=_Q),
     }
 )
 

@@ -120,9 +120,7 @@ def draft_of(asked: Submission, desk: Desk, now: int, dice: bytes) -> Draft:
             hint="put the text into a file both sides can reach and send its name",
         )
     cut = content(data, 0, expires)
-    return Draft(
-        envelope.id, asked.to, asked.type, envelope.priority, cut, digest(cut), expires, asked.channel, now, size
-    )
+    return Draft(envelope.id, asked.to, asked.type, envelope.priority, cut, digest(cut), expires, asked.channel, now, size)
 
 
 def _envelope(asked: Submission, now: int, expires: int, dice: bytes) -> Envelope:
@@ -209,4 +207,3 @@ def cost_of(words: Mapping[str, Any]) -> Cost:
         return msgspec.convert(fields, Cost, strict=True)
     except msgspec.ValidationError as error:
         raise UsageError(f"the cost is out of range: {error}") from None
-
