@@ -14,6 +14,7 @@ from fleet.core.envelope import is_node_id
 from fleet.daemon import edit
 from fleet.daemon.enrolment import read_link
 from fleet.daemon.joining import join_fleet
+from fleet.daemon.membership import Place
 from fleet.daemon.paths import Paths, prepare
 from fleet.engine.world import real_world
 from fleet.errors import FleetError, SettingsError, UsageError
@@ -102,7 +103,7 @@ def join(house: House, link: str, node: str | None) -> dict[str, Any]:
         elif node not in (None, house.ring.node):
             raise UsageError(f"this machine is {house.ring.node} already", hint="fleet join LINK, without --node")
         try:
-            return asyncio.run(join_fleet(house.paths, house.settings, house.ring, link, {}, real_world()))
+            return asyncio.run(join_fleet(house.paths, house.settings, house.ring, link, Place({}), real_world()))
         except FleetError:
             if made:
                 _forget_keys(house.paths)

@@ -105,7 +105,10 @@ class Api:
         if name not in verbs.VERBS:
             return refusal(404, "not_found", f"nothing takes a POST at {path!a}")
         request.patient = verbs.VERBS[name].patient
-        return _json(await verbs.live(self._node, name, verbs.words_of(name, request.body)))
+        answer = await verbs.live(self._node, name, verbs.words_of(name, request.body))
+        if name == "join":
+            self.close()  # whoever asks next is answered by the node in its new fleet
+        return _json(answer)
 
     async def _get(self, request: Request, path: str) -> Reply:
         if path == "/health":

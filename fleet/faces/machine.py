@@ -178,7 +178,7 @@ def completion(args: Namespace, call: Caller, screen: Screen) -> int:
     from fleet.faces.parser import build
 
     root, _ = build()
-    script = str(shtab.complete(root, shell=args.shell))
+    script = str(shtab.complete(root, args.shell))
     if screen.json:
         screen.value({"shell": args.shell, "script": script})
     else:
