@@ -79,9 +79,9 @@ class Http:
             return Outcome.taken(peer.id)
         raise _refusal(status, fields)
 
-    async def knock(self, url: str, frame: bytes, timeout: float) -> bytes:
+    async def knock(self, url: str, pin: str, frame: bytes, timeout: float) -> bytes:
         """Ask the door at `url`, which a person was given, to be taken in; the answer's bytes."""
-        status, fields, data = await self._lines.post(target(url, "", "", "/join", True), frame, timeout)
+        status, fields, data = await self._lines.post(target(url, pin, "", "/join", True), frame, timeout)
         if status == 200:
             return data
         raise _refusal(status, fields)

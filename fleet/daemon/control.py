@@ -14,6 +14,7 @@ from fleet.core.sealing import Secret
 from fleet.daemon import enrolment
 from fleet.daemon.enrolment import Link, Welcome
 from fleet.daemon.joining import join_fleet
+from fleet.daemon.tls import fingerprint
 from fleet.engine.identity import own_certificate
 from fleet.engine.receiver import store_learned
 from fleet.errors import FleetError, NoIdentity, UnknownPeer, UsageError, WireError
@@ -101,8 +102,9 @@ class Control:
                              hint=f"fleet invite, on {where or 'the machine that ran fleet init'}")  # fmt: skip
         now = node.world.now()
         link = Link(
-            version=1, url=_url(address) or node.roads.addresses().get("http", {}).get("url", ""), name=node.id,
+            version=1, url=self._url(address) or node.roads.addresses().get("http", {}).get("url", ""), name=node.id,
             fleet=node.ring.fleet, id=node.world.dice(8).hex(), token=node.world.dice(policy.INVITE_SECRET),
+            pin=fingerprint(node.roads.certificate) if node.roads.certificate else "",
             root=node.ring.root_public, seal=node.ring.opening[0].public, expires=now + int(ttl * 1000),
         )  # fmt: skip
         level = policy.TRUST_START if trust is None else trust
@@ -115,13 +117,19 @@ class Control:
             "trust": level,
         }  # fmt: skip
 
+    def _url(self, address: str) -> str:
+        """Write the address an operator gave as the door's URL."""
+        if not address or "://" in address:
+            return address
+        return f"{'https' if self._node.roads.certificate else 'http'}://{address}"
+
     async def join(self, link: str, node_id: str | None = None) -> dict[str, Any]:
         """Take this node into another fleet; the daemon starts anew with it. Raises UsageError, JoinRefused."""
         node = self._node
         if node_id not in (None, node.id):
             raise UsageError(f"this machine is {node.id} already", hint="fleet join LINK, without --node")
         joined = await join_fleet(
-            node.paths, node.settings, node.ring, link, node.roads.addresses(), node.world
+            node.paths, node.settings, node.ring, link, node.roads.place(), node.world
         )
         node.renew()
         return joined
@@ -211,10 +219,6 @@ class Control:
         http = self._node.roads.channels.get("http")
         if http is not None and hasattr(http, "join"):
             http.join = None
-
-
-def _url(address: str) -> str:
-    return "" if not address else address if "://" in address else f"http://{address}"
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

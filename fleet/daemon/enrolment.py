@@ -26,7 +26,7 @@ REQUEST_LIMIT = 16 * 1024  # bytes; a request is below 3 KiB
 _REQUEST, _ANSWER = b"fleet join request\0", b"fleet join answer\0"
 
 
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What an invitation says; the token is the secret."""
 
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -37,6 +37,7 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     token: Annotated[bytes, Meta(min_length=policy.INVITE_SECRET, max_length=64)]
     root: Key  # whoever does not hold this root's word is not of this fleet
     seal: Key  # of the inviter
+    pin: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""  # SHA-256 of the door's TLS certificate
     expires: Moment
 
     def __repr__(self) -> str:

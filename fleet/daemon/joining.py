@@ -10,7 +10,7 @@ from fleet.core.peer import Certificate, Manifest, Revocation, read_frame, split
 from fleet.core.sealing import Secret
 from fleet.daemon import edit, registry
 from fleet.daemon.enrolment import Link, Welcome, read_link, read_welcome, write_request
-from fleet.daemon.membership import Addresses, describe
+from fleet.daemon.membership import Place, describe
 from fleet.daemon.paths import Paths
 from fleet.daemon.settings import Settings
 from fleet.engine.world import World
@@ -24,13 +24,13 @@ TIMEOUT = 10.0  # seconds for the request and its answer
 class Knocks(Protocol):
     """A road that can carry a request to join."""
 
-    async def knock(self, url: str, frame: bytes, timeout: float) -> bytes:
-        """Ask the door at `url`; the answer's bytes."""
+    async def knock(self, url: str, pin: str, frame: bytes, timeout: float) -> bytes:
+        """Ask the door at `url`, whose certificate is pinned when it has one; the answer's bytes."""
         ...
 
 
 async def join_fleet(
-    paths: Paths, settings: Settings, ring: KeyRing, link_text: str, addresses: Addresses, world: World
+    paths: Paths, settings: Settings, ring: KeyRing, link_text: str, place: Place, world: World
 ) -> dict[str, Any]:
     """Join the fleet of a link; the node must start anew afterwards.
 
@@ -41,7 +41,7 @@ async def join_fleet(
         raise JoinRefused("the link has expired", hint=f"fleet invite, on {link.name}")
     _check_alone(paths, ring)
     guest = dataclasses.replace(ring, fleet=link.fleet)
-    manifest = write_frame(describe(guest, settings, addresses, serial=world.now()), ring.signing)
+    manifest = write_frame(describe(guest, settings, place, serial=world.now()), ring.signing)
     request = write_request(link, ring.signing.public, manifest, world.dice(32))
     answer = await _ask(settings, link, request)
     welcome, certificate = read_welcome(answer, link, ring.opening[0], ring.signing.public)
@@ -69,7 +69,7 @@ async def _ask(settings: Settings, link: Link, request: bytes) -> bytes:
     if http is None:
         raise UsageError(f"the http road is needed to join: {roads.failed.get('http', 'it is not there')}")
     try:
-        return await http.knock(link.url, request, TIMEOUT)
+        return await http.knock(link.url, link.pin, request, TIMEOUT)
     except RoadError as error:
         if error.code == "unreachable" and "40" not in error.message:
             raise JoinRefused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -20,13 +21,23 @@ from fleet.store.keys import KeyRing
 Addresses = Mapping[str, Mapping[str, str | int | bool]]
 
 
-def load_identity(store: Store, ring: KeyRing, settings: Settings, addresses: Addresses, world: World) -> Identity:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this node is found and what its machine shows; empty words are left out of the manifest."""
+
+    addresses: Addresses
+    tls: str = ""
+    host_key: str = ""
+    mac: str = ""
+
+
+def load_identity(store: Store, ring: KeyRing, settings: Settings, place: Place, world: World) -> Identity:
     """Put together who this node is; a changed manifest gets a higher serial and is stored. Runs in a transaction.
 
     Raises NoIdentity when no certificate fits the keys.
     """
     certificate = _certificate(store, ring, world)
-    frame = _manifest(store, ring, settings, addresses, world)
+    frame = _manifest(store, ring, settings, place, world)
     return Identity(
         ring.node, ring.fleet, ring.signing, tuple(ring.opening), tuple(ring.fleet_keys), ring.root_public,
         certificate, frame, ring.root,
@@ -67,7 +78,7 @@ def _certificate(store: Store, ring: KeyRing, world: World) -> bytes:
     return frame
 
 
-def _manifest(store: Store, ring: KeyRing, settings: Settings, addresses: Addresses, world: World) -> bytes:
+def _manifest(store: Store, ring: KeyRing, settings: Settings, place: Place, world: World) -> bytes:
     known = store.members.frames(ring.node)
     stored = known.manifest if known else b""
     old: Manifest | None = None
@@ -77,7 +88,7 @@ def _manifest(store: Store, ring: KeyRing, settings: Settings, addresses: Addres
         except WireError:
             old = None  # signed by keys this node had in another fleet
     now = world.now()
-    new = describe(ring, settings, addresses, serial=old.serial if old else now)
+    new = describe(ring, settings, place, serial=old.serial if old else now)
     if new == old:
         return stored
     serial = max(now, old.serial + 1) if old else now
@@ -86,13 +97,14 @@ def _manifest(store: Store, ring: KeyRing, settings: Settings, addresses: Addres
     return frame
 
 
-def describe(ring: KeyRing, settings: Settings, addresses: Addresses, *, serial: int) -> Manifest:
+def describe(ring: KeyRing, settings: Settings, place: Place, *, serial: int) -> Manifest:
     """Say what others must know of this node to reach it."""
     node = settings.node
     return Manifest(
         v=policy.WIRE_VERSION, fleet=ring.fleet, node=ring.node, serial=serial, seal=ring.opening[0].public,
         nats=ring.nats_public, name=node.name or ring.node, description=node.description,
-        addresses={channel: dict(table) for channel, table in addresses.items()},
+        addresses={channel: dict(table) for channel, table in place.addresses.items()},
+        host_key=place.host_key, mac=place.mac, tls=place.tls,
         agents=tuple(node.agents), capabilities=tuple(node.capabilities),
         versions={"fleet": __version__, "python": platform.python_version(), "system": platform.system()},
     )  # fmt: skip

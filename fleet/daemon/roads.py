@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fleet.core.channel import Channel, Traits
 from fleet.core.health import Evidence
 from fleet.core.peer import Peer
-from fleet.daemon import registry
+from fleet.daemon import machine, registry
 from fleet.daemon.broker import Broker, Place
+from fleet.daemon.membership import Place as ManifestPlace
 from fleet.daemon.paths import Paths
 from fleet.daemon.quantities import split_address
 from fleet.daemon.settings import DEFAULT, Settings
+from fleet.daemon.tls import door_certificate
 from fleet.engine.links import Links
 from fleet.errors import FleetError
 from fleet.store import Store
@@ -40,6 +43,7 @@ class RoadKeeper:
         self.channels: Mapping[str, Channel] = given or {}
         self.failed: dict[str, str] = {}
         self.broker: Broker | None = None
+        self.certificate = ""  # PEM of the parcel door's; empty = it speaks plain HTTP
 
     async def open(self) -> None:
         """Start the broker if this node runs one, build the roads in their order, open each."""
@@ -86,8 +90,15 @@ class RoadKeeper:
             return {"url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed}
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT
-            return {"bind": self._settings.node.bind if chosen else ""}
+            return {"bind": self._settings.node.bind if chosen else "", "tls": self._door_tls()}
         return {}
+
+    def _door_tls(self) -> ssl.SSLContext | None:
+        """Give the door its certificate, unless the operator wants plain HTTP."""
+        if not self._settings.channel("http").get("tls", True):
+            return None
+        context, self.certificate = door_certificate(self._ring.directory, self._ring.node)
+        return context
 
     def traits(self) -> dict[str, Traits]:
         """Give every road's traits, in order."""
@@ -98,10 +109,18 @@ class RoadKeeper:
         addresses: dict[str, dict[str, str]] = {}
         bound = getattr(self.channels.get("http"), "bound", None)
         if bound is not None:
-            addresses["http"] = {"url": f"http://{self._outside(*bound)}"}
+            scheme = "https" if self.certificate else "http"
+            addresses["http"] = {"url": f"{scheme}://{self._outside(*bound)}"}
         if self.broker is not None:
             addresses["nats"] = {"url": self.broker_url()}
         return addresses
+
+    def place(self) -> ManifestPlace:
+        """Say what the manifest tells of this machine; a simulation tells nothing of it."""
+        if self._given is not None:
+            return ManifestPlace(self.addresses())
+        card = machine.mac(self._settings.node.advertise)
+        return ManifestPlace(self.addresses(), self.certificate, machine.host_key(), card)
 
     def _outside(self, host: str, port: int) -> str:
         """Give the address others shall use: what the operator advertises, else where the door listens."""

@@ -186,7 +186,7 @@ class Rotation:
         node = self._node
         node.ring = ring
         node.roster.me = await node.writer.run(
-            lambda store: load_identity(store, ring, node.settings, node.roads.addresses(), node.world)
+            lambda store: load_identity(store, ring, node.settings, node.roads.place(), node.world)
         )
         for peer in node.roster.peers():
             node.gossip.tell(peer.id)

@@ -162,7 +162,7 @@ ROADS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "trigger": Key(rules.url("https", "http")),
         },
         "nats": {},
-        "http": {},
+        "http": {"tls": Key(rules.FLAG, True)},
         "relay": {},
         "seed": {},
         "ssh": {},

@@ -80,7 +80,7 @@ class Node:
         await self.roads.open()
         self.ring = await self.writer.run(lambda store: finish_renewal(store, self.ring))
         identity = await self.writer.run(
-            lambda store: load_identity(store, self.ring, self.settings, self.roads.addresses(), self.world)
+            lambda store: load_identity(store, self.ring, self.settings, self.roads.place(), self.world)
         )
         self._wire(identity)
         await self._load()
