@@ -1,0 +1,1 @@
+"""Campaigns: long random runs whose results add up in ledger.jsonl."""

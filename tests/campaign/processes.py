@@ -1,0 +1,118 @@
+"""What campaigns over real processes share: submitters that write down every promise, and the ledger of what ran."""
+
+import json
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fleet.errors import NoDaemon
+from tests.campaign.reading import Record, Sent, sha
+from tests.support.nodes import Node
+
+LEDGER = Path(__file__).with_name("ledger.jsonl")
+ROOT = Path(__file__).parent.parent.parent
+RETRY = 0.05  # pause before a daemon that is away is asked again
+BATCH = 24  # most messages of one request
+ODDS_OF_COMMAND = 0.02  # how often fleet_send is used, by one process each, daemon up or down
+
+
+class Load(threading.Thread):
+    """Submits from one node to others until told to stop; what got no answer is asked again under the same id."""
+
+    def __init__(self, node: Node, targets: Sequence[str], record: Record, dice: random.Random, pause: float) -> None:
+        super().__init__(daemon=True, name=f"load {node.name}")
+        self._node = node
+        self._targets = list(targets)
+        self._record = record
+        self._dice = dice
+        self._pause = pause
+        self._ended = threading.Event()
+        self.by_command = 0
+        self.refused: list[Any] = []
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                self._submit(self._messages())
+                self._ended.wait(self._pause * self._dice.random() * 2)
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        """Let the last request end; raises what went wrong in the thread."""
+        self._ended.set()
+        self.join(60)
+        assert not self.is_alive(), f"{self.name} hangs"
+        if self.error is not None:
+            raise self.error
+
+    def _messages(self) -> list[dict[str, Any]]:
+        count = self._dice.choice((1, 1, 2, self._dice.randint(1, BATCH)))
+        return [self._message() for _ in range(count)]
+
+    def _message(self) -> dict[str, Any]:
+        dice = self._dice
+        body = f"{self._node.name} {dice.getrandbits(64):x} " + "ä\u2028x" * dice.choice((0, 1, 30, 300))
+        id = f"{time.time_ns() // 1_000_000:012x}7{dice.getrandbits(12):03x}{dice.getrandbits(62) | 2 << 62:016x}"
+        message = {"id": id, "to": dice.choice(self._targets), "body": body, "priority": dice.choice(("normal", "high", "low"))}
+        self._record.asked[id] = Sent(self._node.name, message["to"], sha(body))
+        return message
+
+    def _submit(self, messages: list[dict[str, Any]]) -> None:
+        if len(messages) == 1 and self._dice.random() < ODDS_OF_COMMAND:
+            self._by_command(messages[0])
+            return
+        while True:
+            try:
+                answers = self._node.submit(messages)
+            except NoDaemon:
+                if self._ended.wait(RETRY):
+                    return
+                continue
+            self._note(answers)
+            missing = [m for m, answer in zip(messages, answers, strict=True) if _come_again(answer)]
+            if not missing or self._ended.wait(RETRY):
+                return
+            messages = missing
+
+    def _by_command(self, message: dict[str, Any]) -> None:
+        """Let fleet_send do it; with a daemon that is down it writes to the store itself."""
+        words = [message["to"], "-", "--id", message["id"], "--priority", message["priority"], "--json"]
+        done = self._node.fleet_send(*words, stdin=message["body"].encode())
+        if done.code == 0:
+            self._record.accepted.add(done.value["id"])
+            self.by_command += 1
+        else:
+            self.refused.append(done)
+
+    def _note(self, answers: list[dict[str, Any]]) -> None:
+        for answer in answers:
+            if answer.get("state") == "accepted":
+                self._record.accepted.add(answer["id"])
+            elif not _come_again(answer):
+                self.refused.append(answer)
+
+
+def _come_again(answer: Mapping[str, Any]) -> bool:
+    return bool(answer.get("error", {}).get("retryable"))
+
+
+def commit() -> str:
+    """Which code ran; a + says that files differ from it."""
+    try:
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+        return subprocess.run(git, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def note(ledger: Path, **words: Any) -> None:
+    """Append one run to the ledger."""
+    row = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": commit(), **words}
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
