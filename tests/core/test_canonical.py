@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from fleet.core import canonical, policy
 from fleet.core.envelope import Envelope, read
 from fleet.core.parcel import Header
-from fleet.core.peer import Certificate, Manifest, Revocation
+from fleet.core.peer import Certificate, FleetKey, Manifest, Renewal, Revocation
 from fleet.core.receipt import Heartbeat, Ping, Receipt
 from fleet.errors import Malformed
 from tests.core.samples import ID, certificate, envelope, header, manifest, wire
@@ -123,7 +123,8 @@ def test_a_bomb_of_brackets_is_refused() -> None:
 SAMPLES: list[Any] = [
     envelope(), header(), certificate(), manifest(),
     Revocation(v=1, fleet="home", version=1), Receipt(pid=ID, road="nats"), Ping(nonce="0" * 32),
-    Heartbeat(boot=ID, counter=1),
+    Heartbeat(boot=ID, counter=1), Renewal(v=1, fleet="home", node="alice", key=bytes(32), serial=7),
+    FleetKey(v=1, fleet="home", serial=2, key=bytes(32)),
 ]  # fmt: skip
 
 

@@ -10,10 +10,13 @@ from hypothesis import strategies as some
 from fleet.core import canonical, policy, sealing
 from fleet.core.peer import (
     Certificate,
+    FleetKey,
     Manifest,
     Peer,
+    Renewal,
     Revocation,
     join_intro,
+    kind_of_frame,
     merge,
     read_frame,
     split_intro,
@@ -24,10 +27,17 @@ from fleet.errors import Barred, Forged, Malformed, TooLarge, WireError
 from tests.core.samples import ALICE, ALICE_OPENS, BOB, ROOT, certificate, manifest
 
 REVOCATION = Revocation(v=1, fleet="home", version=3, nodes={"mallory": 12})
+RENEWAL = Renewal(v=1, fleet="home", node="alice", key=BOB.public, serial=7)
+FLEET_KEY = FleetKey(v=1, fleet="home", serial=2, key=bytes(range(32)))
 FRAMES: list[tuple[Any, SigningKey, bytes]] = [
-    (certificate(), ROOT, b"FLC1"), (manifest(), ALICE, b"FLM1"), (REVOCATION, ROOT, b"FLV1"),
+    (certificate(), ROOT, b"FLC1"), (manifest(), ALICE, b"FLM1"), (REVOCATION, ROOT, b"FLV1"), (RENEWAL, ALICE, b"FLQ1"),
+    (FLEET_KEY, ROOT, b"FLK1"),
 ]  # fmt: skip
-each_frame = pytest.mark.parametrize(("value", "key", "magic"), FRAMES, ids=["certificate", "manifest", "revocation"])
+VALUES = [value for value, _, _ in FRAMES]
+KINDS = {type(value) for value in VALUES}
+each_frame = pytest.mark.parametrize(
+    ("value", "key", "magic"), FRAMES, ids=[type(value).__name__.lower() for value in VALUES]
+)
 
 
 @each_frame
@@ -69,12 +79,30 @@ def test_every_flipped_bit_of_a_frame_is_noticed(value: Any, key: SigningKey, ma
                 read_frame(type(value), bytes(data), key.public)
 
 
-@pytest.mark.parametrize("value", [certificate(), manifest(), REVOCATION], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_a_frame_of_another_kind_is_refused(value: Any) -> None:
     frame = write_frame(value, ROOT)
-    for kind in {Certificate, Manifest, Revocation} - {type(value)}:
+    for kind in KINDS - {type(value)}:
         with pytest.raises(Malformed, match="not the frame it should be"):
             read_frame(kind, frame, ROOT.public)
+
+
+@each_frame
+def test_a_frame_says_what_it_claims_to_be(value: Any, key: SigningKey, magic: bytes) -> None:
+    assert kind_of_frame(write_frame(value, key)) is type(value)
+    assert kind_of_frame(magic) is type(value)
+
+
+@pytest.mark.parametrize("data", [b"", b"FLC", b"FLT1" + bytes(99), b"flc1"])
+def test_other_bytes_claim_to_be_no_frame(data: bytes) -> None:
+    assert kind_of_frame(data) is None
+
+
+def test_a_fleet_key_is_never_printed() -> None:
+    for words in (repr(FLEET_KEY), str(FLEET_KEY), f"{FLEET_KEY}", repr([FLEET_KEY])):
+        assert "<fleet key 2>" in words
+        assert "\\x01\\x02" not in words
+        assert FLEET_KEY.key.hex() not in words
 
 
 def test_a_signature_for_one_kind_does_not_serve_another() -> None:
@@ -139,7 +167,7 @@ def test_a_frame_cannot_hold_more_than_its_length_can_say() -> None:
 
 @given(some.binary(max_size=100))
 def test_any_bytes_are_no_frame(data: bytes) -> None:
-    for kind, magic in ((Certificate, b"FLC1"), (Manifest, b"FLM1"), (Revocation, b"FLV1")):
+    for magic, kind in ((magic, type(value)) for value, _, magic in FRAMES):
         for start in (b"", magic):
             with pytest.raises(WireError):
                 read_frame(kind, start + data, ROOT.public)

@@ -199,8 +199,8 @@ def test_a_signature_has_no_second_form() -> None:
 
 
 def test_the_kinds_of_signed_things_differ() -> None:
-    kinds = (sealing.PARCEL, sealing.CERTIFICATE, sealing.MANIFEST, sealing.REVOCATION, sealing.JOIN)
-    assert len(set(kinds)) == 5
+    words = (sealing.PARCEL, sealing.CERTIFICATE, sealing.MANIFEST, sealing.REVOCATION, sealing.RENEWAL, sealing.FLEET_KEY)
+    assert len(set(words)) == 6
 
 
 def test_a_key_is_named_by_its_hash() -> None:
