@@ -67,7 +67,8 @@ class RoadKeeper:
 
     async def _start_broker(self) -> None:
         host, _ = split_address(self._settings.node.bind)
-        place = Place(self._paths.run / "nats", host, self._settings.nats.port)
+        told = self._settings.origin("nats.port") != DEFAULT  # then members were told this port: no other will do
+        place = Place(self._paths.run / "nats", host, self._settings.nats.port, fixed=told)
         broker = Broker(self._ring.fleet, place, self._users([]), self._settings.nats.server, self._log)
         try:
             await broker.open()

@@ -144,6 +144,8 @@ class Node:
 
     async def _load(self) -> None:
         """Take up what the store remembers."""
+        now = self.world.now()
+        await self.writer.run(lambda store: store.outbox.apply(store.outbox.orphans(), now))
         members, words, revocation, waiting, levels, links = await self.writer.run(
             lambda store: (
                 store.members.all(), store.members.peers(), store.members.revocation(), store.outbox.peers_waiting(),

@@ -86,6 +86,7 @@ _NEXT_EVENT = """SELECT min(due) FROM (
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 1
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 2
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 3)"""
+_ORPHANS = "SELECT row FROM outbox INDEXED BY outbox_pending WHERE status > 0 AND status < 4 AND status = 2"
 _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
                       SELECT min(peer) FROM outbox WHERE status < 4
                       UNION ALL
@@ -204,6 +205,10 @@ class Outbox:
         for row, status in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
             changes.setdefault(row, Change(row, Event.LAPSE if status == Status.SENDING else Event.DUE))
         return list(changes.values())
+
+    def orphans(self) -> list[Change]:
+        """Find what a daemon that is gone had leased: nobody carries it, so it goes again at once."""
+        return [Change(row, Event.LAPSE) for (row,) in self._conn.execute(_ORPHANS)]
 
     def next_event(self, peer: str) -> int | None:
         """Say when the next row of `peer` is due or expires (ms, perhaps past); None when nothing is open."""
