@@ -3,26 +3,33 @@
     fleet a b c [roads=nats,http] [down=c] [strangers=c] [trust.b=3] [config.a=LINE;LINE]
     send a b m1 [type=task] [priority=urgent] [ttl=60s] [channel=http] [count=5]      m1 … m1.5 are names for ids
     run 5s · sky a>b nats hole delay=2 · sky a-b * cut · sky clear · doze b
-    stop a · start a · crash a · crash a before 2 · crash a after 1 · backup a · restore a · jump a -3600s
+    stop a · start a · crash a · crash a before 2 · crash a after 1 · backup a [keys] · restore a [keys]
+    jump a -3600s · acquaint a c · clog b a · unclog b a
     cancel m1 · retry m1 · shown b m1 · done b m1 · peer a b enabled=false · reset a b nats
     show pings · hide links
-    where m1 … · trace m1 · links a b · inbox b · counts a NAME …
+    where m1 … · trace m1 · links a b · inbox b · numbers b a · counts a NAME …
 """
 
 import asyncio
+import re
 import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from fleet.core.envelope import make_id
 from fleet.core.lifecycle import State
 from fleet.core.submission import seconds
 from fleet.errors import FleetError
+from tests.support import virtual
 from tests.support.fleet import DEFAULT_ROADS, Fleet
 from tests.support.simroad import Trip, kind_of, pid_of
 from tests.support.weather import CLEAR, read_weather
 
 QUIET = {"started", "stopped", "not authenticated"}  # said by the story itself, or by the next line
+
+
+_IDS = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 class Teller:
@@ -57,7 +64,9 @@ class Teller:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def note(self, text: str, at: float | None = None) -> None:
-        """Write a line with its time."""
+        """Write a line with its time; ids are called by their names."""
+        for id in _IDS.findall(text):
+            text = text.replace(id, self._names.get(id, id))
         self.lines.append(f"{self.world.net.time() if at is None else at:9.3f}  {text}")
 
     def _ended(self, trip: Trip) -> None:
@@ -122,13 +131,25 @@ class Teller:
         else:
             await self.world.crash(name)
 
-    async def do_backup(self, name: str) -> None:
-        """Copy a node's database."""
-        self.world.backup(name)
+    async def do_backup(self, name: str, keys: str = "") -> None:
+        """Copy a node's database, perhaps the file beside the keys as well."""
+        self.world.backup(name, keys=bool(keys))
 
-    async def do_restore(self, name: str) -> None:
+    async def do_restore(self, name: str, keys: str = "") -> None:
         """Put the copy in place of the database."""
-        self.world.restore(name)
+        self.world.restore(name, keys=bool(keys))
+
+    async def do_acquaint(self, one: str, other: str) -> None:
+        """Let a node hear of a member as if it had just joined: everybody it knows is told."""
+        self.world.acquaint(one, other)
+
+    async def do_clog(self, node: str, sender: str) -> None:
+        """Fill a replay window with gaps."""
+        self.world.clog(node, sender, 4096)
+
+    async def do_unclog(self, node: str, sender: str) -> None:
+        """Close the gaps."""
+        self.world.clog(node, sender, 1)
 
     async def do_jump(self, name: str, much: str) -> None:
         """Set a wall clock forward or back."""
@@ -168,8 +189,9 @@ class Teller:
         count = int(said.pop("count", "1"))
         for number in range(1, count + 1):
             one = name if count == 1 else f"{name}.{number}"
-            id = await self.world.send(sender, to, said.get("body", one), **{k: v for k, v in said.items() if k != "body"})
+            id = make_id(int(virtual.now() * 1000), len(self.ids).to_bytes(10, "big"))
             self.ids[one], self._names[id], self.way[one] = id, one, (sender, to)
+            await self.world.send(sender, to, **{"body": one, **said}, id=id)
 
     async def do_cancel(self, name: str) -> None:
         """Take a message back."""
@@ -233,7 +255,14 @@ class Teller:
                 for one in self.world.inbox(node)]  # fmt: skip
         self.lines.append(", ".join(mail) or "nothing")
 
+    async def do_numbers(self, node: str, sender: str) -> None:
+        """Show the incarnations and numbers under which mail of a sender came."""
+        found = self.world.node(node).reader.db.conn.execute(
+            "SELECT id, seq, dense_rank() OVER (ORDER BY inc) FROM inbox WHERE sender = ? ORDER BY row", (sender,)
+        )
+        self.lines += [f"{self._names[id]}: number {seq} of incarnation {inc}" for id, seq, inc in found]
+
     async def do_counts(self, node: str, *names: str) -> None:
         """Show counters of a node."""
-        counters = self.world.node(node).counters
+        counters = self.world.node(node).exchange.counters
         self.lines.append(", ".join(f"{name} {counters.get(name, 0)}" for name in names))

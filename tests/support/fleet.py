@@ -6,6 +6,7 @@ reaches the disk or the net, also what the node's tasks still do before they are
 
 import asyncio
 import dataclasses
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from fleet.core.submission import Submission
 from fleet.daemon.service import Node
 from fleet.engine.identity import Order, system_item, write_parcel
 from fleet.engine.world import World
-from fleet.errors import StoreError
+from fleet.errors import StoreError, UsageError
 from fleet.store.database import Database
 from fleet.store.inbox import Mail
 from fleet.store.keys import KeyRing
@@ -114,7 +115,7 @@ class Fleet:
         channels = self.net.roads(name, self.roads)
         node = Node(
             settings_of(home), paths_at(home), self.rings[name], world=self.world(name), channels=channels, inline=True,
-            log=lambda event, **fields: self.on_log(name, event, fields),
+            log=lambda event, **fields: self.on_log(name, event, fields) if self.lives.get(name) is life else None,
         )  # fmt: skip
         life = self.lives[name] = Life(node, channels)
         await node.start()
@@ -153,19 +154,38 @@ class Fleet:
         self._burials.add(task)
         task.add_done_callback(self._burials.discard)
 
-    def backup(self, name: str) -> None:
-        """Copy a node's database while it runs."""
-        copy = self.directory / name / "backup.db"
-        copy.unlink(missing_ok=True)
-        self.lives[name].node.reader.db.conn.execute("VACUUM INTO ?", (str(copy),))
+    def backup(self, name: str, *, keys: bool = False) -> None:
+        """Copy a node's database while it runs; with `keys` the file beside the keys, too."""
+        home = self.directory / name
+        (home / "backup.db").unlink(missing_ok=True)
+        self.lives[name].node.store.db.conn.execute("VACUUM INTO ?", (str(home / "backup.db"),))
+        reserve = paths_at(home).reserve
+        if keys:
+            (home / "backup.json").write_bytes(reserve.read_bytes() if reserve.exists() else b"{}")
 
-    def restore(self, name: str) -> None:
-        """Put the copy in the database's place; the keys and the reserve file stay as they are."""
+    def restore(self, name: str, *, keys: bool = False) -> None:
+        """Put the copy in the database's place."""
         assert name not in self.lives, f"{name} runs"
-        database = paths_at(self.directory / name).database
+        paths = paths_at(self.directory / name)
         for suffix in ("-wal", "-shm"):
-            database.with_name(database.name + suffix).unlink(missing_ok=True)
-        shutil.copyfile(self.directory / name / "backup.db", database)
+            paths.database.with_name(paths.database.name + suffix).unlink(missing_ok=True)
+        shutil.copyfile(paths.home / "backup.db", paths.database)
+        if keys:
+            shutil.copyfile(paths.home / "backup.json", paths.reserve)
+
+    def acquaint(self, name: str, other: str) -> None:
+        """Let a node learn of another and tell everybody, as the one does that lets a member in."""
+        node = self.node(name)
+        node.gossip.learn([self.node(other).roster.me.intro])
+        for peer in node.roster.peers():
+            node.gossip.tell(peer.id)
+
+    def clog(self, name: str, sender: str, gaps: int) -> None:
+        """Let a node remember so many ranges of the numbers of a sender, far above those in use."""
+        pairs = [[1_000_000 + 2 * gap, 1_000_001 + 2 * gap] for gap in range(gaps)]
+        db = self.node(name).store.db
+        with db.transaction():
+            db.conn.execute("UPDATE window SET ranges = ? WHERE sender = ?", (json.dumps(pairs), sender))
 
     # --- time and dice ------------------------------------------------------------------------------------------------
 
@@ -189,7 +209,8 @@ class Fleet:
     async def send(self, sender: str, to: str, body: str = "hello", **words: Any) -> str:
         """Submit a message; gives its id once it is accepted."""
         answer = (await self.node(sender).mail.submit([Submission(to=to, body=body, **words)]))[0]
-        assert "error" not in answer, answer
+        if "error" in answer:
+            raise UsageError("{code}: {message}".format(**answer["error"]))
         return str(answer["id"])
 
     def row(self, sender: str, id: str) -> Row:
