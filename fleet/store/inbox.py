@@ -92,13 +92,15 @@ class Inbox:
 
         `now` in ms since the epoch.
         """
-        return Reception(self._db, copy, arrivals, now).file()
+        return Reception(self._db, copy, arrivals, now).file() if arrivals else Received([], 0, [], [], [])
 
     def put_local(self, me: str, arrivals: Sequence[Arrival], now: int) -> list[int]:
         """File messages of this node to itself; gives the rows of those that were new.
 
         Raises Conflict when an id was used for another content; then nothing is filed.
         """
+        if not arrivals:
+            return []
         ids = apsw.carray(tuple([arrival.envelope.id for arrival in arrivals]))
         known = {id: digest for id, digest, _, _ in self._conn.execute(FIND, (me, ids))}
         fresh: list[Arrival] = []

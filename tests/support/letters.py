@@ -26,7 +26,9 @@ def envelope(n: int, *, body: str = "", priority: int = 1, exp: int = NOW + WEEK
     return Envelope(seq=0, exp=exp, id=id_of(n), ts=NOW, type=type, priority=priority, body=body or f"message {n}")
 
 
-def draft(n: int, peer: str = "mac2", *, body: str = "", priority: int = 1, exp: int = NOW + WEEK, **fields: object) -> Draft:
+def draft(
+    n: int, peer: str = "mac2", *, body: str = "", priority: int = 1, exp: int = NOW + WEEK, **fields: object
+) -> Draft:
     """Message n as it is submitted; `fields` are those of Draft."""
     one = envelope(n, body=body, priority=priority, exp=exp)
     cut = content(canonical.encode(one), 0, exp)
