@@ -58,7 +58,6 @@ class Courier:
         self._express = 0
         self._bulk = 0
         self._eager = False
-        self._fresh = True  # leases of an earlier life are nobody's: this courier holds none yet
         self._more = True
         self._next_event: int | None = None
 
@@ -75,7 +74,6 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled; parcels under way are then cancelled too, their leases lapse."""
-        self._fresh = self._more = True
         try:
             while True:
                 self._wake.clear()
@@ -112,8 +110,7 @@ class Courier:
 
     def _take(self, store: Store, room: Room) -> Pick:
         now = self._hands.world.now()
-        swept = store.outbox.apply(store.outbox.sweep(self.peer, now, orphans=self._fresh), now)
-        self._fresh = False
+        swept = store.outbox.apply(store.outbox.sweep(self.peer, now), now)
         picked = self._dispatch.pick(store, room)
         picked.applied = [*swept, *picked.applied]
         return picked

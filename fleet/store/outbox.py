@@ -78,7 +78,6 @@ _APPLY = """UPDATE outbox SET status = ?, due = ?, exp = ?, inc = ?, seq = ?, le
 
 _PENDING_OVER = """SELECT row, status FROM outbox
                    WHERE peer = ? AND status > 0 AND status < 4 AND due <= ? ORDER BY due LIMIT ?"""
-_LEASED = "SELECT row FROM outbox WHERE peer = ? AND status > 0 AND status < 4 AND status = 2"
 _EXPIRED = """SELECT row FROM outbox
               WHERE peer = ? AND status < 4 AND status <> 2 AND exp <= ? ORDER BY exp LIMIT ?"""
 _NEXT_EVENT = """SELECT min(due) FROM (
@@ -197,19 +196,14 @@ class Outbox:
         )  # fmt: skip
         return applied
 
-    def sweep(self, peer: str, now: int, *, orphans: bool = False) -> list[Change]:
-        """Find what time alone has changed: expired mail, leases, holds and custody that ran out.
-
-        `orphans`: every lease is over, because nobody who could hold one is alive.
-        """
+    def sweep(self, peer: str, now: int) -> list[Change]:
+        """Find what time alone has changed: expired mail, leases, holds and custody that ran out."""
         changes = {
             row: Change(row, Event.EXPIRE, reason="expired")
             for (row,) in self._conn.execute(_EXPIRED, (peer, now, SWEEP_LIMIT))
         }
         for row, status in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
             changes.setdefault(row, Change(row, Event.LAPSE if status == Status.SENDING else Event.DUE))
-        for (row,) in self._conn.execute(_LEASED, (peer,)) if orphans else ():
-            changes.setdefault(row, Change(row, Event.LAPSE))
         return list(changes.values())
 
     def orphans(self) -> list[Change]:
