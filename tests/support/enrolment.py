@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fleet.core.sealing import SigningKey
-from fleet.daemon.membership import load_identity
+from fleet.daemon.membership import Place, load_identity
 from fleet.daemon.paths import Paths, prepare
 from fleet.daemon.settings import Settings, parse
 from fleet.engine.identity import own_certificate
@@ -74,7 +74,7 @@ def _introduce(home: Path, ring: KeyRing, root: SigningKey, trust: int) -> tuple
     try:
         with store.db.transaction():
             store.members.put_certificate(ring.node, BEFORE, certificate)
-            identity = load_identity(store, ring, settings_of(home), {}, world)
+            identity = load_identity(store, ring, settings_of(home), Place({}), world)
     finally:
         store.close()
     return identity.certificate, identity.manifest
