@@ -59,7 +59,12 @@ class Load(threading.Thread):
         dice = self._dice
         body = f"{self._node.name} {dice.getrandbits(64):x} " + "ä\u2028x" * dice.choice((0, 1, 30, 300))
         id = f"{time.time_ns() // 1_000_000:012x}7{dice.getrandbits(12):03x}{dice.getrandbits(62) | 2 << 62:016x}"
-        message = {"id": id, "to": dice.choice(self._targets), "body": body, "priority": dice.choice(("normal", "high", "low"))}
+        message = {
+            "id": id,
+            "to": dice.choice(self._targets),
+            "body": body,
+            "priority": dice.choice(("normal", "high", "low")),
+        }
         self._record.asked[id] = Sent(self._node.name, message["to"], sha(body))
         return message
 

@@ -86,9 +86,7 @@ class Node:
 
     def run(self, *command: str, stdin: bytes = b"", patience: float = 90.0) -> Done:
         """Run any program as this node's user, where this node is."""
-        done = subprocess.run(
-            [*self.prefix, *command], env=self.environ, input=stdin, capture_output=True, timeout=patience
-        )
+        done = subprocess.run([*self.prefix, *command], env=self.environ, input=stdin, capture_output=True, timeout=patience)
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def fleet(self, *words: str, stdin: bytes = b"") -> Done:
