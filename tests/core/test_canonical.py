@@ -98,6 +98,7 @@ def test_every_second_spelling_is_refused(tail: bytes) -> None:
         ',"body":"é漢😀\u2028"}'.encode(),
         b',"body":{}}',
         b',"body":{"a":9007199254740992,"b":-9007199254740992,"c":0.1,"d":1e-7,"e":100000.0,"f":-0.0}}',
+        b',"body":{"a":0.00001,"b":1e-6,"c":1e16,"d":9999999999999998.0}}',
         b',"body":{"a":[],"b":null,"c":true,"d":{"":[{}]}}}',
         b',"type":"alert","priority":3}',
         b',"context":{}}',
