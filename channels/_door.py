@@ -1,8 +1,8 @@
 """The parcel door of channels/http.py: an HTTP/1.1 server with two paths; never reads what it carries, trusts nobody.
 
 Every request has one absolute deadline, from its first byte to the last byte of its answer. When the house is full, the
-newcomer takes the place of whoever has waited longest without a request, strangers first; only when everybody is being
-served is it told to come later.
+newcomer takes the place of whoever has been there longest without being served; only when everybody is being served is
+it told to come later. So a flood costs the others a new connection, never their turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum
 
 from channels._message import END, FRAME_LIMIT, GONE, HEAD_LIMIT, body_length, read_head
 from fleet.core import policy
@@ -40,8 +40,8 @@ class Limits:
     idle: float = KEEP_IDLE
 
 
-class Stage(IntEnum):
-    """Where a visitor stands; the lowest is sent away first."""
+class Stage(Enum):
+    """Where a visitor stands."""
 
     WAITING = 0  # connected or between two requests
     READING = 1
@@ -154,11 +154,11 @@ class Door:
         return len(self._visitors) < self._limits.connections or self._send_away(list(self._visitors))
 
     def _send_away(self, among: Sequence[_Visitor]) -> bool:
-        """Cut off the first of those who can be spared, strangers before the known; they stand in order of arrival."""
+        """Cut off one who can be spared, the longest there first, the known in the middle of a request last."""
         spare = [visitor for visitor in among if visitor.stage is not Stage.SERVED]
         if not spare:
             return False
-        victim = min(spare, key=lambda visitor: (visitor.known, visitor.stage))
+        victim = min(spare, key=lambda visitor: visitor.known and visitor.stage is Stage.READING)
         victim.writer.transport.abort()
         del self._visitors[victim]
         return True
@@ -169,6 +169,8 @@ class Door:
         try:
             while await self._request(visitor):
                 visitor.stage = Stage.WAITING
+                if (task := self._visitors.pop(visitor, None)) is not None:
+                    self._visitors[visitor] = task  # they stand in the order of their last request
         except GONE:
             pass
         finally:
@@ -182,6 +184,8 @@ class Door:
         visitor.stage = Stage.READING
         async with asyncio.timeout(self._limits.deadline):
             try:
+                if first in b"\r\n":
+                    raise Malformed("an empty line")
                 words, fields = read_head(first + await visitor.reader.readuntil(END))
                 response = await self._answer(visitor, words, fields)
             except (Malformed, asyncio.LimitOverrunError):

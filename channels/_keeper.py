@@ -65,10 +65,18 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Start the task that keeps the connection, or give the one that runs."""
-        if self._task is None or self._task.done():
+        """Start the task that keeps the connection, or give the one that runs. Raises the bug that ended the last."""
+        if self._task is not None and self._task.done():
+            self.bury()
+        if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="nats keeper")
         return self._task
+
+    def bury(self) -> None:
+        """Forget a task that ended; only a bug ends it by itself, and that is raised here, once."""
+        task, self._task = self._task, None
+        if task is not None and not task.cancelled():
+            task.result()
 
     async def first_try(self) -> None:
         """Wait until the first connection stands or failed, but not long."""
@@ -93,6 +101,7 @@ class Keeper:
             for url in self.urls:
                 if await self._live(url):
                     break
+            self._tried.set()
             await asyncio.sleep(RECONNECT_WAIT * random.uniform(0.5, 1.5))
         await asyncio.Event().wait()
 
@@ -110,7 +119,6 @@ class Keeper:
         finally:
             lived = self.client is client
             self.client = None
-            self._tried.set()
             self.failed()
             await _discard(client)
         return lived
@@ -129,17 +137,20 @@ class Keeper:
                 lost.set_result(client.last_error or ConnectionResetError("closed"))
 
         client._public_nkey = self._public  # the library knows no other way that leaves the seed with us
-        await client.connect(
-            [url],
-            name=self._name,
-            error_cb=trouble,
-            disconnected_cb=gone,
-            signature_cb=self._sign if self._seed is not None else None,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            ping_interval=86_400,
-            pending_size=0,
-        )
+        try:
+            await client.connect(
+                [url],
+                name=self._name,
+                error_cb=trouble,
+                disconnected_cb=gone,
+                signature_cb=self._sign if self._seed is not None else None,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                ping_interval=86_400,
+                pending_size=0,
+            )
+        except (AttributeError, TypeError, LookupError, ValueError):  # what the library makes of a strange greeting
+            raise Unreachable("what answers there does not speak NATS") from None
         _tune(client)
         await self.ready(client)
         self.client = client
@@ -151,10 +162,14 @@ class Keeper:
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they ended."""
-    for task in (found := list(tasks)):
-        task.cancel()
-    await asyncio.gather(*found, return_exceptions=True)
+    """Cancel tasks until they ended; the library's wait_for() loses a cancellation now and then before Python 3.12."""
+    pending = found = list(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1.5 * CLOSE_TIMEOUT)
+        pending = [task for task in pending if not task.done()]
+    await asyncio.gather(*found, return_exceptions=True)  # so that nobody asks who heard of a failure
 
 
 def say(error: Exception) -> str:

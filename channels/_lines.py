@@ -121,9 +121,13 @@ class Lines:
     def __init__(self, permitted: Callable[[str, int], bool]) -> None:
         self._permitted = permitted
         self._pools: dict[Target, _Pool] = {}
+        self._speaking: set[_Line] = set()
+        self._closed = False
 
     async def post(self, target: Target, body: bytes, timeout: float) -> Response:
         """Make one request within `timeout` seconds. Raises Unreachable, Barred or Faulty."""
+        if self._closed:
+            raise Unreachable("this road is closed")
         pool = self._pools.setdefault(target, _Pool())
         pool.users += 1
         try:
@@ -140,26 +144,29 @@ class Lines:
             self._sweep(target, pool)
 
     def close(self) -> None:
-        """Hang up wherever nobody speaks."""
-        for pool in self._pools.values():
-            while pool.idle:
-                pool.idle.pop().hang_up()
+        """Hang up everywhere; whoever still waits for an answer is told."""
+        self._closed = True
+        for line in [*self._speaking, *(line for pool in self._pools.values() for line in pool.idle)]:
+            line.hang_up()
+        self._pools.clear()
 
     async def _exchange(self, target: Target, pool: _Pool, request: bytes) -> Response:
         while True:
             line = pool.take() or await self._dial(target)
             whole = False
+            self._speaking.add(line)
             try:
                 response = await line.talk(request)
                 whole = response[1].get(b"connection", b"").lower() != b"close"
                 return response
             except (ConnectionError, asyncio.IncompleteReadError) as error:
                 broken_off = isinstance(error, asyncio.IncompleteReadError) and error.partial
-                if broken_off or not line.used:
+                if broken_off or not line.used or self._closed:
                     raise
                 # The door hung up while the line rested. The bytes are the same, so another line is tried.
             finally:
-                if whole:
+                self._speaking.discard(line)
+                if whole and not self._closed:
                     self._rest(target, pool, line)
                 else:
                     line.hang_up()

@@ -107,8 +107,7 @@ class Nats:
             if self._keeper.client is not None:
                 await self._subscribe(self._keeper.client)
             await asyncio.wait({keeper})
-            if not keeper.cancelled():
-                keeper.result()  # only a bug ends the keeper; it is seen here, and the next listen() starts a new one
+            self._keeper.bury()  # the next listen() starts a new one
         finally:
             self._deliver = None
             await self._unsubscribe()
