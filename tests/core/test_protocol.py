@@ -64,7 +64,8 @@ def test_the_words_of_the_design_are_in_the_glossary() -> None:
     wanted = (
         "fleet, peer, node, chief, certificate, manifest, envelope, parcel, seal, unseal, receipt, type, channel, road, "
         "link, layer, address, traits, order, plan, step, cascade, attempt, outcome, result, custody, patience, outbox, "
-        "inbox, lease, courier, gate, verdict, budget, spend, health, evidence, signal, hold-off, ping, nudge, poke, dead letter, weather"
+        "inbox, lease, courier, "
+        "gate, verdict, budget, spend, health, evidence, signal, hold-off, ping, nudge, poke, dead letter, weather"
     )
     assert set(wanted.split(", ")) - known == set()
 
