@@ -81,7 +81,7 @@ class Mailroom:
 
     async def _accept(self, drafts: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
         accepted = self._writer.post(lambda store: store.outbox.submit(drafts, now))
-        for peer in {draft.peer for draft in drafts}:
+        for peer in dict.fromkeys(draft.peer for draft in drafts):
             self.poke(peer)  # before the commit: its courier then leases the mail in the same one
         outcomes = await accepted
         if any(outcome != "accepted" for outcome in outcomes):
@@ -159,7 +159,7 @@ class Mailroom:
         return {"id": id, "state": State.DONE.value}
 
     def _tell(self, ids: Iterable[str]) -> None:
-        for sender in {mail.sender for mail in map(self._reader.inbox.get, ids) if mail is not None}:
+        for sender in dict.fromkeys(mail.sender for mail in map(self._reader.inbox.get, ids) if mail is not None):
             if sender != self._roster.me.node:
                 self.on_owed(sender)
 

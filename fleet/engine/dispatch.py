@@ -122,7 +122,7 @@ class Dispatch:
     def _through_gates(self, store: Store, peer: Peer, rows: list[Row], picked: Pick) -> list[Row]:
         clear: list[Row] = []
         changes: list[Change] = []
-        findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in {row.type for row in rows}}
+        findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in dict.fromkeys(row.type for row in rows)}
         for row in rows:
             found = findings[row.type]
             if found.verdict is Verdict.CLEAR:

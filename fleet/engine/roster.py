@@ -55,7 +55,7 @@ class Roster:
         self._known_frames: dict[bytes, str] = {}  # intros verified before need not be verified again
         self.revocation = Revocation(v=1, fleet=me.fleet, version=0)
         self.revocation_frame = b""
-        for node in {*self._static, *self._dynamic}:
+        for node in {**self._static, **self._dynamic}:
             self._rebuild(node)
 
     def __contains__(self, node: str) -> bool:
