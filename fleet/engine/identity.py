@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fleet.core import canonical, policy, sealing
 from fleet.core.parcel import Header, Parcel, ParcelType
@@ -35,7 +36,7 @@ class Identity:
     @property
     def serials(self) -> tuple[int, int]:
         """The serials of certificate and manifest in force."""
-        return self.read_certificate().serial, self.read_manifest().serial
+        return _serials(self.certificate, self.root_public, self.manifest, self.signing.public)
 
     def read_certificate(self) -> Certificate:
         """Read the own certificate."""
@@ -48,6 +49,12 @@ class Identity:
     def sign_manifest(self, manifest: Manifest) -> bytes:
         """Sign a new manifest of this node."""
         return write_frame(manifest, self.signing)
+
+
+@lru_cache(maxsize=16)
+def _serials(certificate: bytes, root: bytes, manifest: bytes, public: bytes) -> tuple[int, int]:
+    """Read the serials of two frames; asked at every ping, and each answer costs two signatures to verify."""
+    return read_frame(Certificate, certificate, root).serial, read_frame(Manifest, manifest, public).serial
 
 
 @dataclass(frozen=True, slots=True)
