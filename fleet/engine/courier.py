@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fleet.core import policy
-from fleet.core.lifecycle import Event
+from fleet.core.lifecycle import Event, Status
 from fleet.core.outcome import Attempt
 from fleet.core.parcel import ParcelType
 from fleet.core.plan import backoff, patience
@@ -187,7 +187,8 @@ class Courier:
         store.ledger.record(journey.attempts)
         if settlement.renew_above >= 0:
             store.sequence.renew(self.peer, now, settlement.renew_above)
-        return settlement, store.outbox.apply(changes, now)
+        applied = store.outbox.apply(changes, now)
+        return settlement, [*applied, *store.outbox.apply(self._used_up(batch, journey, settlement, applied), now)]
 
     def _unsettled(self, batch: Batch, journey: Journey, settlement: Settlement, now: int) -> list[Change]:
         """Say what becomes of the rows no receipt spoke of: in custody, or missed until the next walk."""
@@ -200,15 +201,24 @@ class Courier:
             ]
         if journey.taken:
             return changes
-        reason = journey.attempts[-1].reason if journey.attempts else "no road took it"
+        reason = _reason(journey)
         for row in left:
             pause = max(backoff(row.tries, self._hands.world.chance()), journey.retry_after)
             changes.append(
                 Change(row.row, Event.MISSED, lease=batch.number, due=now + int(pause * 1000), reason=reason, count_try=True)
             )
+        return changes
+
+    def _used_up(
+        self, batch: Batch, journey: Journey, settlement: Settlement, applied: list[Applied]
+    ) -> list[Change]:
+        """End what had its last try; what was settled by other means while this walk went on is left alone."""
+        missed = {one.row for one in applied if (one.old, one.new) == (Status.SENDING, Status.QUEUED)}
+        changes = []
+        for row in batch.rows:
             limit = self._hands.tries(row.type)
-            if limit and row.tries + 1 >= limit:
-                changes.append(Change(row.row, Event.EXPIRE, reason=f"{limit} tries: {reason}"))
+            if row.row in missed - settlement.settled and 0 < limit <= row.tries + 1:
+                changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({limit}): {_reason(journey)}"))
         return changes
 
     def _late(self, batch: Batch, attempt: Attempt) -> None:
@@ -229,3 +239,7 @@ class Courier:
             self._hands.on_applied(await self._hands.writer.run(close))
         except FleetError as error:
             self._hands.log("unsettled", peer=self.peer, reason=error.message)
+
+
+def _reason(journey: Journey) -> str:
+    return journey.attempts[-1].reason if journey.attempts else "no road took it"

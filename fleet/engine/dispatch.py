@@ -22,6 +22,7 @@ from fleet.store import Store
 from fleet.store.outbox import Applied, Change, Row
 
 _EXPRESS = int(Priority.HIGH)
+_NO_ROAD = "every road to the peer is broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class Dispatch:
     def _through_gates(self, store: Store, peer: Peer, rows: list[Row], picked: Pick) -> list[Row]:
         clear: list[Row] = []
         changes: list[Change] = []
-        findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in dict.fromkeys(row.type for row in rows)}
+        words = dict.fromkeys(row.type for row in rows)
+        findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in words}
         for row in rows:
             found = findings[row.type]
             if found.verdict is Verdict.CLEAR:
@@ -163,10 +165,10 @@ class Dispatch:
             kind = kind_of(row.type, self._kinds)
             due = now + int(backoff(row.tries, self._world.chance()) * 1000)
             changes.append(
-                Change(row.row, Event.MISSED, due=due, reason="every road to the peer is broken", count_try=True)
+                Change(row.row, Event.MISSED, due=due, reason=_NO_ROAD, count_try=True)
             )
             if kind.tries and row.tries + 1 >= kind.tries:
-                changes.append(Change(row.row, Event.EXPIRE, reason=f"{kind.tries} tries, no road to the peer"))
+                changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({kind.tries}): {_NO_ROAD}"))
             picked.walked.append(row.id)
         picked.applied += store.outbox.apply(changes, now)
 
