@@ -71,6 +71,7 @@ IN_FLIGHT_EXPRESS = 2  # more, for high and urgent only, so that they never wait
 LEASE_MARGIN = 5.0  # a lease outlives its walk's last deadline by this much
 WRITER_QUEUE = 4096  # jobs waiting for the disk before submitters are told to come later
 COURIER_NAP = 30.0  # a courier with nothing due looks again after this long, whatever it was told
+COURIER_CROWDED = 1.0  # …and one that cannot take what is due, for lack of room or of the peer, after this long
 STORE_WATCH = 0.5  # how often the daemon looks whether another process wrote to the store
 
 # --- patience: how long a road may hold a parcel before others are tried (design § 5) -------------------------------------

@@ -25,7 +25,7 @@ from fleet.engine.world import World
 from fleet.engine.writer import Writer
 from fleet.errors import Barred, FleetError
 from fleet.store import Store
-from fleet.store.outbox import Applied, Change
+from fleet.store.outbox import SWEEP_LIMIT, Applied, Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Courier:
         self._bulk = 0
         self._eager = False
         self._more = True
+        self._crowded = False  # something is due that could not be taken
         self._next_event: int | None = None
 
     def poke(self) -> None:
@@ -98,9 +99,10 @@ class Courier:
             picked = await self._hands.writer.run(lambda store: self._take(store, room))
         except FleetError as error:  # nothing was leased: the disk refused
             self._hands.log("not leased", peer=self.peer, reason=error.message)
-            self._next_event = now + int(policy.BUSY_RETRY * 1000)
+            self._next_event, self._crowded = now + int(policy.BUSY_RETRY * 1000), False
             return
         self._next_event = picked.next_event
+        self._crowded = picked.next_event is not None and picked.next_event <= now
         self._more = self._more or picked.more
         self._eager = self._eager and bool(picked.batches)
         self._hands.on_applied(picked.applied)
@@ -112,6 +114,7 @@ class Courier:
         now = self._hands.world.now()
         swept = store.outbox.apply(store.outbox.sweep(self.peer, now), now)
         picked = self._dispatch.pick(store, room)
+        picked.more = picked.more or len(swept) >= SWEEP_LIMIT
         picked.applied = [*swept, *picked.applied]
         return picked
 
@@ -136,16 +139,18 @@ class Courier:
 
     async def _rest(self) -> None:
         """Wait for a poke, or until the next row becomes due."""
-        pause = None
         if self._more and (self._bulk < policy.IN_FLIGHT or self._express < policy.IN_FLIGHT_EXPRESS):
             return
-        if self._next_event is not None:
-            pause = max(0.01, (self._next_event - self._hands.world.now()) / 1000.0)
+        pause = policy.COURIER_NAP
+        if self._crowded:
+            pause = policy.COURIER_CROWDED
+        elif self._next_event is not None:
+            pause = min(pause, max(0.01, (self._next_event - self._hands.world.now()) / 1000.0))
         try:
-            async with asyncio.timeout(min(pause or policy.COURIER_NAP, policy.COURIER_NAP)):
+            async with asyncio.timeout(pause):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            self._more = self._more or self._next_event is None
 
     async def _carry(self, batch: Batch) -> None:
         """Seal, walk, settle one batch."""
