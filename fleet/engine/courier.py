@@ -208,7 +208,8 @@ class Courier:
             return changes
         reason = _reason(journey)
         for row in left:
-            pause = max(backoff(row.tries, self._hands.world.chance()), journey.retry_after)
+            asked = min(journey.retry_after, policy.BACKOFF_CAP)  # nobody signed it
+            pause = max(backoff(row.tries, self._hands.world.chance()), asked)
             changes.append(
                 Change(row.row, Event.MISSED, lease=batch.number, due=now + int(pause * 1000), reason=reason, count_try=True)
             )
