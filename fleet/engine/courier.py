@@ -190,6 +190,8 @@ class Courier:
         settlement = settle(receipt, batch.rows, now) if receipt is not None else Settlement()
         changes = settlement.changes + self._unsettled(batch, journey, settlement, now)
         store.ledger.record(journey.attempts)
+        if receipt is not None:
+            store.ledger.answered(batch.number)
         if settlement.renew_above >= 0:
             store.sequence.renew(self.peer, now, settlement.renew_above)
         applied = store.outbox.apply(changes, now)
