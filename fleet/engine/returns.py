@@ -102,7 +102,7 @@ class Returns:
         for debt in owed:
             by_copy[(debt.pid, debt.road)].append(debt)
         for (pid, road), debts in by_copy.items():
-            entries = tuple(Entry(debt.id, debt.seq, debt.digest, debt.fate) for debt in debts)
+            entries = tuple(Entry(debt.id, debt.seq, debt.digest, debt.fate, debt.reason) for debt in debts)
             item = system_item(Receipt(pid=pid, road=road, entries=entries))
             journey = await self._send(peer, ParcelType.RECEIPT, (item,))
             if any(attempt.result in (Result.DELIVERED, Result.TAKEN) for attempt in journey.attempts):
