@@ -69,7 +69,8 @@ class Cascade:
                     break
                 done = await self._wait(running, queue, started)
                 again = self._collect(done, running, journey)
-                if again and not nudged and journey.proven is None and not journey.taken:
+                held = bool(journey.taken) and not cargo.parcel.urgent
+                if again and not nudged and journey.proven is None and not held:
                     nudged = True
                     await asyncio.sleep(policy.NUDGE_GRACE)
                     queue = deque(step for step in steps if step.carries)
