@@ -17,7 +17,7 @@ from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
-from fleet.engine.gossip import Gossip
+from fleet.engine.gossip import Gossip, Letter
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Order, system_item, write_parcel
 from fleet.engine.introductions import Introductions
@@ -115,7 +115,7 @@ class Receiver:
             items = ears.opener.items(opened)
         except Unopened:
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.LATER, reason=RE_SEAL, retry_after=0.5)
-            return self._signed(opened, ParcelType.RECEIPT, system_item(whole), intro=True)
+            return self._answer(opened, whole, replies=replies, intro=True)
         except WireError as error:
             ears.count(f"proof_{error.code}")  # its key signed this: it counts against the peer
             ears.log("a false parcel", peer=opened.peer.id, channel=road, reason=error.message)
@@ -127,7 +127,7 @@ class Receiver:
         except Malformed as error:
             ears.count("proof_malformed")
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
-            return self._signed(opened, ParcelType.RECEIPT, system_item(whole))
+            return self._answer(opened, whole, replies=replies)
 
     async def _mail(self, opened: Opened, items: list[bytes], road: str, *, replies: bool) -> Answer:
         ears, header = self._ears, opened.header
@@ -144,10 +144,21 @@ class Receiver:
             ears.on_mail(opened.peer.id, len(received.fresh))
         if received.repeated or not replies:
             ears.on_owed(opened.peer.id)
-        if not replies:
-            return CUSTODY
-        receipt = Receipt(pid=header.pid, road=road, entries=tuple(received.entries), inc=received.inc)
-        return self._signed(opened, ParcelType.RECEIPT, system_item(receipt), intro=bool(opened.raw.intro))
+        entries = received.entries
+        if not replies:  # what has a row is owed; put off and closed mail has none
+            entries = [entry for entry in entries if entry.fate in (Fate.LATER, Fate.CLOSED)]
+            if not entries:
+                return CUSTODY
+        receipt = Receipt(pid=header.pid, road=road, entries=tuple(entries), inc=received.inc)
+        return self._answer(opened, receipt, replies=replies, intro=bool(opened.raw.intro))
+
+    def _answer(self, opened: Opened, receipt: Receipt, *, replies: bool, intro: bool = False) -> Answer:
+        """Give a receipt back the way the parcel came, or let it travel by itself where there is no way back."""
+        item = system_item(receipt)
+        if replies:
+            return self._signed(opened, ParcelType.RECEIPT, item, intro=intro)
+        self._ears.gossip.post(Letter(opened.peer.id, ParcelType.RECEIPT, (item,)))
+        return CUSTODY
 
     def _arrival(self, item: bytes, peer: Peer, level: int, now: int) -> Arrival:
         envelope = read(item)

@@ -57,12 +57,13 @@ def _apply(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt,
 
 
 def _bad(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt) -> Change:
+    """Say what a "no" does; whatever it is, the road that brought the copy does not hold it any more."""
     if entry.fate is Fate.REFUSED:
         return Change(row.row, Event.REFUSE, reason=f"the peer: {entry.reason}")
     due = now + int((entry.retry_after or LATER_DEFAULT) * 1000)
     if entry.fate is Fate.LATER:
-        return Change(row.row, Event.LATER, due=due, reason=f"later: {entry.reason}")
+        return Change(row.row, Event.LATER, due=due, road=receipt.road, reason=f"later: {entry.reason}")
     if entry.fate is Fate.CLOSED and entry.reason in (SEQ_USED, STALE_INC):
         made.renew_above = max(made.renew_above, receipt.inc, row.inc)
-        return Change(row.row, Event.LATER, due=now, reason=f"later: {entry.reason}")
+        return Change(row.row, Event.LATER, due=now, road=receipt.road, reason=f"later: {entry.reason}")
     return Change(row.row, Event.NACK, reason=f"the peer: {entry.fate} {entry.reason}".strip())
