@@ -10,6 +10,8 @@ from typing import Any
 from fleet.errors import NoDaemon, UsageError
 from fleet.faces import render
 from fleet.faces.caller import Caller
+from fleet.faces.local import Lost
+from fleet.faces.quick import new_id
 from fleet.faces.render import Screen, visible, visible_text
 
 READ_AT_MOST = (1 << 20) + 1  # bytes of standard input; twice the hard limit of a message
@@ -22,10 +24,14 @@ def send(args: Namespace, call: Caller, screen: Screen) -> int:
     from fleet.core.submission import seconds
 
     message = message_of(args)
+    if not args.all:
+        message.setdefault("id", new_id())  # so that a daemon that dies before it answers makes no second message
     timeout = seconds(args.timeout)
     try:
         answer, code = call.post(message, args.wait, timeout)
-    except NoDaemon:
+    except NoDaemon as gone:
+        if args.all and isinstance(gone, Lost):
+            raise  # a broadcast has no id of its own: asking again would send it twice
         answer, code = call.house.accept(message, args.wait)
     if screen.json:
         screen.value(answer)

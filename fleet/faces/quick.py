@@ -86,7 +86,7 @@ def _value(rest: object) -> str:
 def main(arguments: list[str]) -> int:
     """Send as the arguments say; gives the exit code."""
     body = None
-    id = _new_id()
+    id = new_id()
     try:
         plain = Plain(arguments)
         if plain.body == "-":
@@ -121,7 +121,7 @@ def _member(text: str, name: str) -> str:
     return text[start:end]
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Make a UUIDv7, so that a daemon that dies before it answers makes no second message."""
     dice = int.from_bytes(os.urandom(10), "big")
     high, low = (dice >> 62) & 0xFFF, dice & ((1 << 62) - 1) | (2 << 62)
