@@ -68,10 +68,15 @@ class Broker:
         self._log = log or (lambda event, **words: None)
         self._name = f"fleet-{secrets.token_hex(8)}"
         self._stranger = secrets.token_hex(16)  # with no user at all the server would let everybody in
-        self._settled = place.fixed
+        self._settled = place.fixed or self._recall()
         self._process: Process | None = None
         self._answers = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether members know the port: then no other will do, even if it must be waited for."""
+        return self._settled
 
     @property
     def url(self) -> str:
@@ -155,10 +160,25 @@ class Broker:
     async def _await_greeting(self, process: Process, users: tuple[User, ...]) -> None:
         while not await self._greets():  # noqa: ASYNC110 - another process has no event to wait for
             await asyncio.sleep(GREETING_POLL)
-        self._settled = True  # members learn the address from now on
+        self._settle()
         self._answers.set()
         if self._users != users:
             process.send_signal(signal.SIGHUP)
+
+    def _settle(self) -> None:
+        """Keep the port for good: members learn the address from now on."""
+        if not self._settled:
+            self._settled = True
+            atomic_write(self._place.directory / "port", f"{self._place.port} {self.port}\n".encode())
+
+    def _recall(self) -> bool:
+        """Take the port of earlier lives, unless the operator has chosen another since; says whether there is one."""
+        with contextlib.suppress(OSError, ValueError):
+            wanted, port = map(int, (self._place.directory / "port").read_text("ascii").split())
+            if wanted == self._place.port:
+                self.port = port
+                return True
+        return False
 
     async def _greets(self) -> bool:
         """Say whether our own server answers; another one on this port has another name."""

@@ -67,15 +67,17 @@ class RoadKeeper:
 
     async def _start_broker(self) -> None:
         host, _ = split_address(self._settings.node.bind)
-        told = self._settings.origin("nats.port") != DEFAULT  # then members were told this port: no other will do
-        place = Place(self._paths.run / "nats", host, self._settings.nats.port, fixed=told)
+        place = Place(self._paths.run / "nats", host, self._settings.nats.port)
         broker = Broker(self._ring.fleet, place, self._users([]), self._settings.nats.server, self._log)
         try:
             await broker.open()
-            await broker.ready()
+            await broker.ready(OPEN_TIMEOUT)
             self.broker = broker
         except FleetError as error:
-            await broker.close()
+            if broker.settled and error.retryable:
+                self.broker = broker  # it comes as soon as its port is free
+            else:
+                await broker.close()
             self.failed["broker"] = error.message
             self._log("broker", reason=error.message)
 
