@@ -12,6 +12,7 @@ from fleet.errors import NoDaemon
 from tests.support.nodes import Node, World, until
 
 Pair = tuple[Node, Node]
+MESSAGE = b'{"to":"a","body":"x"}'
 LIMIT = 256 * 1024  # bytes of a body unless configured otherwise
 
 
