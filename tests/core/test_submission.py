@@ -11,10 +11,11 @@ from fleet.core import envelope, policy
 from fleet.core.envelope import KINDS, Cost, Kind
 from fleet.core.submission import Desk, Draft, Submission, cost_of, draft_of, read_line, seconds
 from fleet.errors import FleetError, TooLarge, UnknownPeer, UnknownType, UsageError
-from tests.core.samples import ID, OTHER_ID
+from tests.core.samples import ID
 
 NOW = 1_700_000_000_000
 DICE = bytes(range(10))
+OWN_ID = envelope.make_id(NOW, b"\x01" * 10)  # made by the caller
 
 
 def draft(desk: Desk | None = None, **words: Any) -> Draft:
@@ -30,15 +31,15 @@ def sent(made: Draft) -> envelope.Envelope:
 def test_a_draft_is_the_envelope_without_its_head() -> None:
     made = draft(
         type="alert", priority="urgent", re=ID, correlation="c", agent="claude", from_agent="me", session="s", ctype="t",
-        context={"a": 1}, cost={"tokens": 5, "usd": 0.25, "hops": 3}, id=OTHER_ID, channel="nats",
+        context={"a": 1}, cost={"tokens": 5, "usd": 0.25, "hops": 3}, id=OWN_ID, channel="nats",
     )  # fmt: skip
     assert sent(made) == envelope.Envelope(
-        seq=7, exp=made.exp, id=OTHER_ID, ts=NOW, type="alert", priority=3, re=ID, correlation="c", to_agent="claude",
+        seq=7, exp=made.exp, id=OWN_ID, ts=int(OWN_ID[:12], 16), type="alert", priority=3, re=ID, correlation="c", to_agent="claude",
         from_agent="me", session="s", ctype="t", context={"a": 1}, cost=Cost(tokens=5, micro_usd=250_000, hops=3),
         body="hello",
     )  # fmt: skip
     assert (made.id, made.peer, made.type, made.priority, made.pin, made.created) == (
-        OTHER_ID,
+        OWN_ID,
         "bob",
         "alert",
         3,
@@ -64,6 +65,13 @@ def test_the_same_request_is_the_same_content_however_it_was_written() -> None:
     )  # fmt: skip
     assert plain.digest == spelled.digest
     assert draft(id=ID, cost={"hops": 8}).digest == plain.digest
+
+
+def test_asked_again_later_with_the_callers_id_it_is_the_same_message() -> None:
+    asked = Submission(to="bob", body="hello", id=OWN_ID)
+    first, again = (draft_of(asked, Desk(), now, DICE) for now in (NOW + 5, NOW + 60_000))
+    assert first.digest == again.digest
+    assert sent(again).ts == NOW
 
 
 @pytest.mark.parametrize(
