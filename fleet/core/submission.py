@@ -107,7 +107,8 @@ def draft_of(asked: Submission, desk: Desk, now: int, dice: bytes) -> Draft:
     if asked.channel and desk.channels and asked.channel not in desk.channels:
         raise UsageError(f"no road is called {asked.channel!a}: " + ", ".join(desk.channels), hint="fleet status")
     expires = now + int((seconds(asked.ttl) if asked.ttl is not None else kind.ttl) * 1000)
-    envelope = _envelope(asked, now, expires, dice)
+    made = int(asked.id[:12], 16) if asked.id and is_message_id(asked.id) else now  # asked again, it is the same message
+    envelope = _envelope(asked, made, expires, dice)
     try:
         data = canonical.encode(envelope)
     except (TypeError, ValueError, RecursionError) as error:

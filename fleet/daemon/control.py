@@ -12,6 +12,7 @@ from fleet.core.outcome import Result
 from fleet.core.peer import Manifest, join_intro
 from fleet.core.sealing import Secret
 from fleet.daemon import enrolment
+from fleet.daemon import words as peer_words
 from fleet.daemon.enrolment import Link, Welcome
 from fleet.daemon.joining import join_fleet
 from fleet.daemon.tls import fingerprint
@@ -75,9 +76,10 @@ class Control:
                              hint=f"fleet peer set {peer_id} KEY=VALUE")  # fmt: skip
         if not add and peer_id not in node.roster:
             raise UnknownPeer(f"no member of this fleet is called {peer_id!a}", hint=f"fleet peer add {peer_id}")
-        merged = _merged(node.roster.dynamic(peer_id), words)
-        await node.writer.run(lambda store: store.members.put_words(peer_id, merged))
-        node.roster.set_words(peer_id, merged)
+        before = await node.writer.run(lambda store: store.members.get_words(peer_id))
+        table = peer_words.changed(peer_id, before or {}, words, node.settings.order)
+        await node.writer.run(lambda store: store.members.put_words(peer_id, table))
+        node.roster.set_words(peer_id, peer_words.read(peer_id, table, node.settings.order))
         node.exchange.poke(peer_id)
         return node.sight.peer(node.sight.known(peer_id))
 
@@ -220,14 +222,3 @@ class Control:
         if http is not None and hasattr(http, "join"):
             http.join = None
 
-
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Put dotted keys into nested tables: `http.url` → {"http": {"url": …}}."""
-    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in old.items()}
-    for key, value in new.items():
-        table, _, name = key.partition(".")
-        if name:
-            merged.setdefault(table, {})[name] = value
-        else:
-            merged[table] = value
-    return merged

@@ -48,9 +48,10 @@ class Mailroom:
         answers: list[dict[str, Any]] = []
         drafts: list[Draft] = []
         own: list[Draft] = []
+        refusals: dict[tuple[str, str], str] = {}  # the gates are asked once per peer and type
         for one in asked:
             try:
-                draft = self._draft(one, now)
+                draft = self._draft(one, now, refusals)
             except FleetError as error:
                 answers.append({"error": error_words(error)})
                 continue
@@ -63,21 +64,26 @@ class Mailroom:
             await self._keep(own, answers, now)
         return answers
 
-    def _draft(self, asked: Submission, now: int) -> Draft:
+    def _draft(self, asked: Submission, now: int, refusals: dict[tuple[str, str], str]) -> Draft:
         if not self.room_left():
             raise DiskFull("too little space is left on the disk: nothing was accepted", hint="fleet doctor")
         draft = draft_of(asked, self._desk, now, self._world.dice(10))
+        refusal = refusals.get((draft.peer, draft.type))
+        if refusal is None:
+            refusal = refusals[(draft.peer, draft.type)] = self._refusal(draft)
+        return _refused(draft, refusal) if refusal else draft
+
+    def _refusal(self, draft: Draft) -> str:
+        """Ask our gates for the caller's sake; its size was checked when the draft was made."""
         peer = self._roster.get(draft.peer)
         if peer is None:
-            return draft
+            return ""
         case = Case(
             Direction.OUT, kind_of(draft.type, self._kinds), draft.size, self._limit, peer.id, bool(peer.key),
             peer.enabled, peer.trust,
         )  # fmt: skip
         found = judge(case).decisive
-        if found.verdict is Verdict.REFUSE:
-            return _refused(draft, f"{found.gate}: {found.reason}")
-        return draft
+        return f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
 
     async def _accept(self, drafts: list[Draft], answers: list[dict[str, Any]], now: int) -> None:
         accepted = self._writer.post(lambda store: store.outbox.submit(drafts, now))
@@ -116,6 +122,8 @@ class Mailroom:
             row = self._reader.outbox.get(id)
             if row is None or _over(row, state):
                 word = "over"
+            elif row.tries and row.status is Status.QUEUED:
+                word = "walked"  # before anybody asked
             else:
                 async with asyncio.timeout(timeout):
                     word = await future

@@ -10,6 +10,7 @@ from typing import Any
 from fleet.core.channel import Channel
 from fleet.core.envelope import kind_of
 from fleet.core.health import Link
+from fleet.daemon import words as peer_words
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
 from fleet.daemon.mailroom import Mailroom
@@ -75,7 +76,7 @@ class Node:
         self.store = Store.open(self.paths.database, self.paths.keys)
         self.reader = Store.open(self.paths.database, self.paths.keys, readonly=True)
         self.writer = Writer(self.store, inline=self._inline)
-        self.task(self.writer.serve())
+        self.task(supervise("writer", self.writer.serve, self.log, pause=0.05))
         self.roads = RoadKeeper(self.settings, self.paths, self.ring, self.log, self._given)
         await self.roads.open()
         self.ring = await self.writer.run(lambda store: finish_renewal(store, self.ring))
@@ -153,7 +154,7 @@ class Node:
             )
         )  # fmt: skip
         for node, table in words.items():
-            self.roster.set_words(node, table)
+            self.roster.set_words(node, peer_words.read(node, table, self.settings.order))
         if revocation[1]:
             self.roster.revoke(revocation[1])
         pairs = [(m.certificate, m.manifest) for m in members if m.node != self.id and m.certificate and m.manifest]
@@ -192,6 +193,7 @@ class Node:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.writer.close()
         await self.roads.close()
         self.reader.close()
         self.store.close()

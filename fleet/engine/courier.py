@@ -55,6 +55,7 @@ class Courier:
         self._hands = hands
         self._wake = asyncio.Event()
         self._carrying: set[asyncio.Task[None]] = set()
+        self._started: set[int] = set()  # batches that hold a place
         self._express = 0
         self._bulk = 0
         self._eager = False
@@ -119,6 +120,7 @@ class Courier:
         return picked
 
     def _start(self, batch: Batch) -> None:
+        self._started.add(batch.number)
         if batch.express:
             self._express += 1
         else:
@@ -129,12 +131,19 @@ class Courier:
 
     def _landed(self, done: asyncio.Task[None], batch: Batch) -> None:
         self._carrying.discard(done)
+        self._free(batch)
+        if not done.cancelled() and done.exception() is not None:
+            self._hands.log("bug", part="courier", error=type(done.exception()).__name__, peer=self.peer)
+
+    def _free(self, batch: Batch) -> None:
+        """Give the place of a batch back, once; what waits may take it."""
+        if batch.number not in self._started:
+            return
+        self._started.discard(batch.number)
         if batch.express:
             self._express -= 1
         else:
             self._bulk -= 1
-        if not done.cancelled() and done.exception() is not None:
-            self._hands.log("bug", part="courier", error=type(done.exception()).__name__, peer=self.peer)
         self.poke()
 
     async def _rest(self) -> None:
@@ -171,17 +180,19 @@ class Courier:
         await self._settle(batch, journey)
 
     async def _settle(self, batch: Batch, journey: Journey) -> None:
+        if journey.proven is None:
+            self._eager = False  # before the next lease: what was just missed waits for its time
         try:
-            settlement, applied = await self._hands.writer.run(lambda store: self._close(store, batch, journey))
+            closed = self._hands.writer.post(lambda store: self._close(store, batch, journey))
+            self._free(batch)  # the next batch is leased in the same commit
+            settlement, applied = await closed
         except FleetError as error:  # the disk refuses: the lease lapses and the peer answers `duplicate`
             self._hands.log("unsettled", peer=self.peer, reason=error.message)
             return
         self._hands.on_applied(applied)
         self._hands.on_receipt(self.peer, settlement)
-        if journey.proven is None:
-            self._eager = False
-            if not journey.taken:
-                self._hands.on_walked(row.id for row in batch.rows)
+        if journey.proven is None and not journey.taken:
+            self._hands.on_walked(row.id for row in batch.rows)
 
     def _close(self, store: Store, batch: Batch, journey: Journey) -> tuple[Settlement, list[Applied]]:
         """Write down what the walk came to. Runs in a transaction."""

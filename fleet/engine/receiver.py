@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fleet.core import policy
+from fleet.core import canonical, policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
 from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
 from fleet.core.gates import Case, Direction, Verdict, judge
@@ -24,11 +24,12 @@ from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
 from fleet.engine.roster import Learned, Roster
+from fleet.engine.turns import Turn, Turns
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
 from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError, WrongFleet
 from fleet.store import Store
-from fleet.store.inbox import Arrival, Copy, Received
+from fleet.store.inbox import Arrival, Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Receiver:
         """Take what it works with."""
         self._ears = ears
         self._under_way = 0
+        self._turns = Turns()  # one parcel is opened while the one before it is committed
         self._latest: dict[str, int] = {}  # per peer, the ts of the newest system parcel: older ones prove no life
 
     def deliver_for(self, road: str, *, framed: bool, replies: bool) -> Deliver:
@@ -86,6 +88,13 @@ class Receiver:
 
     async def _take(self, data: bytes, road: str, *, framed: bool, replies: bool) -> Answer:
         """Authenticate what came, then let it take effect; a framed road's answer is framed for the same hop."""
+        turn = await self._turns.take()
+        try:
+            return await self._in_turn(data, road, turn, framed=framed, replies=replies)
+        finally:
+            turn.end()
+
+    async def _in_turn(self, data: bytes, road: str, turn: Turn, *, framed: bool, replies: bool) -> Answer:
         ears = self._ears
         try:
             opened = ears.opener.open(data, framed=framed)
@@ -97,7 +106,7 @@ class Receiver:
             return NOTHING
         try:
             await self._store_learned(opened.learned)
-            answer = await self._open(opened, road, replies=replies)
+            answer = await self._open(opened, road, turn, replies=replies)
         except (StoreError, Busy) as error:
             ears.log("busy", channel=road, reason=error.message)
             return BUSY
@@ -109,7 +118,7 @@ class Receiver:
         if learned is not None:
             await self._ears.writer.run(lambda store: store_learned(store, learned))
 
-    async def _open(self, opened: Opened, road: str, *, replies: bool) -> Answer:
+    async def _open(self, opened: Opened, road: str, turn: Turn, *, replies: bool) -> Answer:
         ears = self._ears
         try:
             items = ears.opener.items(opened)
@@ -122,20 +131,24 @@ class Receiver:
             return NOTHING
         try:
             if opened.type is ParcelType.MAIL:
-                return await self._mail(opened, items, road, replies=replies)
+                return await self._mail(opened, items, road, turn, replies=replies)
+            turn.end()
             return await self._system(opened, items, road)
         except Malformed as error:
             ears.count("proof_malformed")
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
             return self._answer(opened, whole, replies=replies)
 
-    async def _mail(self, opened: Opened, items: list[bytes], road: str, *, replies: bool) -> Answer:
+    async def _mail(self, opened: Opened, items: list[bytes], road: str, turn: Turn, *, replies: bool) -> Answer:
         ears, header = self._ears, opened.header
         now = ears.world.now()
         level = ears.level(opened.peer)
-        arrivals = [self._arrival(item, opened.peer, level, now) for item in items]
+        gates = _Gates(ears, opened.peer, level)
+        arrivals = [_arrival(item, gates, now) for item in items]
         copy = Copy(opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=level)
-        received: Received = await ears.writer.run(lambda store: store.inbox.receive(copy, arrivals, now))
+        filing = ears.writer.post(lambda store: store.inbox.receive(copy, arrivals, now), alone=True)
+        turn.end()
+        received = await filing
         for alarm in received.alarms:
             ears.count("alarm")
             ears.log("alarm", peer=opened.peer.id, channel=road, reason=alarm)
@@ -159,18 +172,6 @@ class Receiver:
             return self._signed(opened, ParcelType.RECEIPT, item, intro=intro)
         self._ears.gossip.post(Letter(opened.peer.id, ParcelType.RECEIPT, (item,)))
         return CUSTODY
-
-    def _arrival(self, item: bytes, peer: Peer, level: int, now: int) -> Arrival:
-        envelope = read(item)
-        cut = content(item, envelope.seq, envelope.exp)
-        refuse = ""
-        kind = kind_of(envelope.type, self._ears.kinds)
-        found = judge(
-            Case(Direction.IN, kind, _size(envelope), self._ears.limit, peer.id, True, peer.enabled, level)
-        ).decisive
-        if found.verdict is Verdict.REFUSE:
-            refuse = f"{found.gate}: {found.reason}"
-        return Arrival(envelope, cut, digest(cut), refuse, envelope.exp < now)
 
     async def _system(self, opened: Opened, items: list[bytes], road: str) -> Answer:
         ears, peer = self._ears, opened.peer
@@ -220,8 +221,35 @@ class Receiver:
             return NOTHING
 
 
-def _size(envelope: Envelope) -> int:
-    return len(envelope.body) if isinstance(envelope.body, str) else 0
+class _Gates:
+    """Our gates towards one sender, each type and side of the size limit asked once per parcel."""
+
+    def __init__(self, ears: Ears, peer: Peer, level: int) -> None:
+        self._ears = ears
+        self._peer = peer
+        self._level = level
+        self._said: dict[tuple[str, bool], str] = {}
+
+    def refusal(self, envelope: Envelope) -> str:
+        """Give the reason for which an envelope is refused; empty when it is not."""
+        body = envelope.body
+        size = len(body) if isinstance(body, str) else len(canonical.encode(body))
+        key = (envelope.type, size > self._ears.limit)
+        said = self._said.get(key)
+        if said is None:
+            kind = kind_of(envelope.type, self._ears.kinds)
+            case = Case(
+                Direction.IN, kind, size, self._ears.limit, self._peer.id, True, self._peer.enabled, self._level
+            )
+            found = judge(case).decisive
+            said = self._said[key] = f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
+        return said
+
+
+def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
+    envelope = read(item)
+    cut = content(item, envelope.seq, envelope.exp)
+    return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), envelope.exp < now)
 
 
 def store_learned(store: Store, learned: Learned) -> None:

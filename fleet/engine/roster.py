@@ -187,10 +187,6 @@ class Roster:
         """Give the operator's words about a peer, dynamic over static."""
         return {**self._static.get(node, {}), **self._dynamic.get(node, {})}
 
-    def dynamic(self, node: str) -> dict[str, Any]:
-        """Give what was said of a peer at run time."""
-        return dict(self._dynamic.get(node, {}))
-
     def source(self, node: str) -> str:
         """Say where a peer comes from: static, dynamic or member."""
         return "static" if node in self._static else "dynamic" if node in self._dynamic else "member"

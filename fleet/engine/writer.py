@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fleet.core import policy
-from fleet.errors import Busy, FleetError
+from fleet.errors import Busy, FleetError, StoreError
 from fleet.store import Store
 
 GATHER = 3  # turns of the loop a commit waits for company: a courier woken by new mail leases it in the same commit
@@ -29,13 +29,16 @@ class Writer:
         """Take the store; `inline` commits on the loop's own thread, for simulations."""
         self._store = store
         self._waiting: list[tuple[Job, asyncio.Future[Any]]] = []
+        self._gather = True
         self._wake = asyncio.Event()
         self._thread = None if inline else ThreadPoolExecutor(1, "fleet-commit")
         self.commits = 0
         self.jobs = 0
 
-    def post(self, job: Callable[[Store], T]) -> asyncio.Future[T]:
+    def post(self, job: Callable[[Store], T], *, alone: bool = False) -> asyncio.Future[T]:
         """Put `job` into the next commit; the future has its result once that is on disk.
+
+        A job that may be `alone` does not wait for company: a received parcel's receipt shall not wait for the next one.
 
         It fails with what the job raised, with StoreError or DiskFull when the commit failed. Raises Busy when too much
         waits already.
@@ -44,39 +47,44 @@ class Writer:
             raise Busy("the disk does not keep up; try again in a second")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
+        self._gather = self._gather and not alone
         self._wake.set()
         return future
 
-    async def run(self, job: Callable[[Store], T]) -> T:
+    async def run(self, job: Callable[[Store], T], *, alone: bool = False) -> T:
         """Do `job` in the next commit and give its result once that is on disk. Raises what post() says."""
-        return await self.post(job)
+        return await self.post(job, alone=alone)
 
     async def serve(self) -> None:
-        """Commit what waits until cancelled; then commit what still waits."""
-        try:
-            while True:
-                await self._wake.wait()
-                for _ in range(GATHER):
+        """Commit what waits until cancelled; whoever runs it starts it again should a job have a bug."""
+        while True:
+            await self._wake.wait()
+            for _ in range(GATHER):
+                if self._gather:
                     await asyncio.sleep(0)
-                self._wake.clear()
-                await self._commit_waiting()
-        finally:
-            self._finish()
+            self._wake.clear()
+            self._gather = True
+            await self._commit_waiting()
 
     async def _commit_waiting(self) -> None:
         jobs, self._waiting = self._waiting, []
         jobs = [(job, future) for job, future in jobs if not future.cancelled()]
         if not jobs:
             return
+        error: FleetError | None = StoreError("the commit was broken off; nothing of it counts")
         try:
             results = self._perform(jobs)
             if self._thread is None:
                 self._store.db.commit()
             else:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._store.db.commit)
-        except FleetError as error:
-            self._store.db.rollback()
-            _fail(jobs, error)
+            error = None
+        except FleetError as refused:
+            error = refused
+        finally:  # also for a bug or a cancellation, which pass on
+            if error is not None:
+                _fail(jobs, error)
+        if error is not None:
             return
         self.commits += 1
         self.jobs += len(jobs)
@@ -85,6 +93,7 @@ class Writer:
 
     def _perform(self, jobs: list[tuple[Job, asyncio.Future[Any]]]) -> list[Any]:
         """Run the jobs in one open transaction; a FleetError is a job's result."""
+        self._store.db.rollback()  # what an earlier commit may have left open
         self._store.db.begin()
         results = []
         for job, _ in jobs:
@@ -95,9 +104,10 @@ class Writer:
                 results.append(error)
         return results
 
-    def _finish(self) -> None:
+    def close(self) -> None:
+        """Let a commit under way end, undo what is open, and refuse what still waits."""
         if self._thread is not None:
-            self._thread.shutdown(wait=True)  # a commit under way ends first
+            self._thread.shutdown(wait=True)
         jobs, self._waiting = self._waiting, []
         self._store.db.rollback()
         _fail(jobs, Busy("the daemon is stopping"))

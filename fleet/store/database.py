@@ -19,7 +19,7 @@ from fleet.errors import DiskFull, NewerStore, StoreError
 from fleet.store.files import make_private, refusal
 
 BUSY_MS = 5_000  # how long another process's transaction is waited for
-CHECKPOINT_PAGES = 1_000  # 4 MiB of WAL, then it is folded into the file
+CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL, then it is folded into the file: a page written often is copied once
 CACHE_KIB = 8 * 1024
 FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150
