@@ -34,7 +34,7 @@ def test_a_draft_is_the_envelope_without_its_head() -> None:
         context={"a": 1}, cost={"tokens": 5, "usd": 0.25, "hops": 3}, id=OWN_ID, channel="nats",
     )  # fmt: skip
     assert sent(made) == envelope.Envelope(
-        seq=7, exp=made.exp, id=OWN_ID, ts=int(OWN_ID[:12], 16), type="alert", priority=3, re=ID, correlation="c", to_agent="claude",
+        seq=7, exp=made.exp, id=OWN_ID, ts=NOW, type="alert", priority=3, re=ID, correlation="c", to_agent="claude",
         from_agent="me", session="s", ctype="t", context={"a": 1}, cost=Cost(tokens=5, micro_usd=250_000, hops=3),
         body="hello",
     )  # fmt: skip
