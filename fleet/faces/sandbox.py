@@ -34,15 +34,58 @@ SOCKET = "/run/fleet.sock"
 Talk = Callable[[str], None]
 
 
+class Guard:
+    """Turns a signal into KeyboardInterrupt, once, and never between the start of a child and its being known."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.children: list[subprocess.Popen[bytes]] = []
+        self._starting = self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def install(self) -> None:
+        """Take the signals over."""
+        self.armed = True
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._heard)
+
+    def remove(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def spawn(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a child that is killed in the end, whatever happens."""
+        self._starting = True
+        process = subprocess.Popen(command, **options)
+        self.children.append(process)
+        self._starting = False
+        self._raise_if_asked()
+        return process
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if not self._starting:
+            self._raise_if_asked()
+
+    def _raise_if_asked(self) -> None:
+        if self._asked and self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+
+
 class Member:
     """One node in the sandbox: its directory, its daemon, and the ways to speak to it."""
 
-    def __init__(self, name: str, home: Path) -> None:
+    def __init__(self, name: str, home: Path, guard: Guard) -> None:
         """Name the node; nothing is made yet."""
         self.name = name
         self.home = home
+        self._guard = guard
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FLEET_")}
-        self.environ = {**kept, "FLEET_HOME": str(home), "FLEET_API": "off"}
+        self.environ = {
+            **kept, "FLEET_HOME": str(home), "FLEET_API": "off", "FLEET_NODE_BIND": f"127.0.0.1:{free_port()}"
+        }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,12 +96,19 @@ class Member:
     def fleet(self, *words: str) -> Any:
         """Run one `fleet` command and give the value it prints. Raises the error that it printed, or FleetError."""
         command = [sys.executable, "-I", "-m", "fleet.faces.cli", *words, "--json"]
-        done = subprocess.run(command, env=self.environ, capture_output=True, timeout=ASKING, stdin=subprocess.DEVNULL)
+        pipe = subprocess.PIPE
+        process = self._guard.spawn(command, env=self.environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
         try:
-            value = json.loads(done.stdout)
+            out, err = process.communicate(timeout=ASKING)
+        except subprocess.TimeoutExpired:
+            raise FleetError(f"fleet {words[0]} on {self.name}: no answer within {ASKING:.0f} s") from None
+        finally:
+            end(process)
+        try:
+            value = json.loads(out)
         except ValueError:
-            words_last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
-            raise FleetError(f"fleet {words[0]} on {self.name}: {' '.join(words_last)}") from None
+            last_words = err.decode("utf-8", "replace").strip().splitlines()[-3:]
+            raise FleetError(f"fleet {words[0]} on {self.name}: {' '.join(last_words)}") from None
         if isinstance(value, dict) and "error" in value:
             raise Told(value["error"])
         return value
@@ -76,7 +126,7 @@ class Member:
         command = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid())]
         command += [sys.executable, "-I", "-m", "fleet.faces.serve"]
         with (self.home / "fleetd.out").open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process = self._guard.spawn(
                 command, env=self.environ, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True
             )
         deadline = time.monotonic() + STARTING
@@ -104,21 +154,16 @@ class Member:
         """End the daemon as a power cut would, without a word."""
         if self.process is not None:
             os.kill(int(self.ask("here")["pid"]), signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
+            end(self.process)
 
     def stop(self) -> None:
         """End the daemon; kill it when it does not go."""
         if self.process is None:
             return
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOPPING)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        end(self.process)
         self.process = None
 
 
@@ -130,36 +175,30 @@ class Sandbox:
         self._parent = parent
         self._prefix = prefix
         self.members: dict[str, Member] = {}
-        self._others: list[subprocess.Popen[bytes]] = []
-        self._signals: dict[int, Any] = {}
+        self._guard = Guard()
 
     def __enter__(self) -> Sandbox:
         """Make the directory; from here on a signal leads to the end of the block."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._signals[number] = signal.signal(number, _interrupt)
+        self._guard.install()
         self.home = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self._parent))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End everything that was started and remove the directory; nothing may interrupt this."""
-        self._signals[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-        for number in self._signals:
-            signal.signal(number, signal.SIG_IGN)
+        """End everything that was started and remove the directory; no signal interrupts this."""
+        self._guard.armed = False
         for member in self.members.values():
             if member.process is not None:
                 member.process.terminate()
         for member in self.members.values():
             member.stop()
-        for process in self._others:
-            process.kill()
-            process.wait()
+        for process in self._guard.children:
+            end(process)
         shutil.rmtree(self.home, ignore_errors=True)
-        for number, handler in self._signals.items():
-            signal.signal(number, handler)
+        self._guard.remove()
 
     def member(self, name: str) -> Member:
         """Name a new node. Raises SettingsError when its socket would have too long a path."""
-        member = Member(name, self.home / name)
+        member = Member(name, self.home / name, self._guard)
         if len(os.fsencode(member.socket)) > PATH_LIMIT:
             raise SettingsError(f"{self._parent} is too long a path for a Unix socket", hint="cd to a shorter directory")
         member.home.mkdir(mode=0o700)
@@ -169,31 +208,33 @@ class Sandbox:
     def run(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start another program that ends with the sandbox."""
         leashed = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()), *command]
-        process = subprocess.Popen(
-            leashed, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        self._others.append(process)
-        return process
+        nothing = subprocess.DEVNULL
+        return self._guard.spawn(leashed, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True)
 
-    def fleet_of(self, names: Sequence[str], settings: Mapping[str, str], talk: Talk) -> list[Member]:
-        """Make a fleet as its users would: init on the first node, invite there, join on the others; all run then."""
+    def fleet_of(self, names: Sequence[str], environ: Mapping[str, str], talk: Talk) -> list[Member]:
+        """Make a fleet as its users would: init on the first node, invite there, join on the others; all run then.
+
+        `environ` holds FLEET_* settings of the first node; the others learn from it.
+        """
         first, *others = (self.member(name) for name in names)
-        talk(f"{first.name}: fleet init")
+        first.environ.update(environ)
+        talk(f"{first.name}: fleet init, fleet up")
         first.fleet("init", "--node", first.name, "--fleet", "sandbox")
-        first.fleet("config", "set", "node.bind", f"127.0.0.1:{free_port()}")
-        for key, value in settings.items():
-            first.fleet("config", "set", key, value)
         first.start()
         for member in others:
-            talk(f"{member.name}: fleet join")
+            talk(f"{member.name}: fleet join, fleet up")
             member.fleet("join", str(first.fleet("invite")["link"]), "--node", member.name)
-            member.fleet("config", "set", "node.bind", f"127.0.0.1:{free_port()}")
             member.start()
         return [first, *others]
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process unless it has ended, and let go of it."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def free_port() -> int:
