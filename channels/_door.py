@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import ipaddress
 import math
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from channels._message import END, FRAME_LIMIT, GONE, HEAD_LIMIT, body_length, read_head
@@ -24,7 +26,8 @@ from fleet.errors import Faulty, Malformed
 
 JOIN_LIMIT = 32 * 1024  # a request to join holds keys and a name
 KEEP_IDLE = 60.0  # a connection that carried a parcel of ours may rest for so long
-CLOSE_TIMEOUT = 1.0
+BACKLOG = 128  # connections the kernel keeps for us while we are busy
+ACCEPT_PAUSE = 0.1  # after the kernel refused to give us one
 PORTS_TRIED = 64  # from the default one on
 
 Join = Callable[[bytes, str], Awaitable[bytes | None]]
@@ -43,6 +46,7 @@ class Limits:
 class Stage(Enum):
     """Where a visitor stands."""
 
+    NEW = -1  # nothing has been read or written yet
     WAITING = 0  # connected or between two requests
     READING = 1
     SERVED = 2  # never sent away
@@ -50,12 +54,13 @@ class Stage(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Visitor:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    conn: socket.socket
     source: str
     group: bytes
-    stage: Stage = Stage.WAITING
+    stage: Stage = Stage.NEW
     known: bool = False  # it brought something that was accepted
+    reader: asyncio.StreamReader = field(init=False)
+    writer: asyncio.StreamWriter = field(init=False)
 
 
 def _group(source: str) -> bytes:
@@ -82,6 +87,9 @@ def _busy(seconds: float, extra: bytes = b"") -> bytes:
     return _render(b"503 Service Unavailable", extra=b"Retry-After: %d\r\n%b" % (max(1, math.ceil(seconds)), extra))
 
 
+FULL = _busy(policy.BUSY_RETRY, b"Connection: close\r\n")
+
+
 def _response(answer: Answer) -> bytes:
     if answer.kind is AnswerKind.SIGNED:
         return _render(b"200 OK", answer.data)
@@ -99,53 +107,58 @@ class Door:
         self.bound: tuple[str, int] | None = None
         self._limits = limits
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._usher: asyncio.Task[None] | None = None
         self._visitors: dict[_Visitor, asyncio.Task[None]] = {}
 
     async def open(self, host: str, ports: Iterable[int]) -> None:
         """Listen on the first of `ports` that is free. Raises Faulty when none is."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         reason = "no port to try"
         for port in ports:
             try:
-                self._server = await asyncio.start_server(
-                    self._arrive, host or None, port, limit=HEAD_LIMIT, backlog=128, ssl=self._tls,
-                    ssl_handshake_timeout=self._limits.deadline if self._tls else None,
-                )  # fmt: skip
+                self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
             except OSError as error:
                 reason = f"cannot listen on {host}:{port}: {error.strerror}"
                 if error.errno != errno.EADDRINUSE:
                     break
             else:
-                self.bound = self._server.sockets[0].getsockname()[:2]
+                self._socket.setblocking(False)
+                self.bound = self._socket.getsockname()[:2]
+                self._usher = asyncio.create_task(self._welcome(self._socket), name="parcel door")
                 return
         raise Faulty(reason)
 
     async def close(self) -> None:
         """Close the door and end every conversation."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        tasks = list(self._visitors.values())
+        tasks = [*self._visitors.values(), *([self._usher] if self._usher is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await server.wait_closed()
+        if self._socket is not None:
+            self._socket.close()
 
     # --- who may come in ----------------------------------------------------------------------------------------------
 
-    def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = str((writer.get_extra_info("peername") or ("",))[0])
-        visitor = _Visitor(reader, writer, source, _group(source))
-        if not self._make_room(visitor.group):
-            writer.write(_busy(policy.BUSY_RETRY, b"Connection: close\r\n"))
-            writer.close()
+    async def _welcome(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                conn, (source, *_) = await loop.sock_accept(listener)
+            except OSError:  # no descriptor left, or gone before it was seen
+                await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            self._arrive(_Visitor(conn, source, _group(source)))
+            await asyncio.sleep(0)  # a flood of newcomers must not starve those inside
+
+    def _arrive(self, visitor: _Visitor) -> None:
+        if self._make_room(visitor.group):
+            self._visitors[visitor] = task = asyncio.create_task(self._serve(visitor))
+            task.add_done_callback(functools.partial(_farewell, visitor))
             return
-        writer.transport.set_write_buffer_limits(0)  # drain() then waits until the kernel has everything
-        self._visitors[visitor] = task = asyncio.create_task(self._serve(visitor))
-        task.add_done_callback(_report)
+        with visitor.conn, contextlib.suppress(OSError):
+            if self._tls is None:
+                visitor.conn.send(FULL)
 
     def _make_room(self, group: bytes) -> bool:
         same = [visitor for visitor in self._visitors if visitor.group == group]
@@ -159,14 +172,17 @@ class Door:
         if not spare:
             return False
         victim = min(spare, key=lambda visitor: visitor.known and visitor.stage is Stage.READING)
-        victim.writer.transport.abort()
-        del self._visitors[victim]
+        self._visitors.pop(victim).cancel()
         return True
 
     # --- one visitor --------------------------------------------------------------------------------------------------
 
     async def _serve(self, visitor: _Visitor) -> None:
+        visitor.stage = Stage.WAITING
+        writer: asyncio.StreamWriter | None = None
         try:
+            visitor.reader, writer = await self._streams(visitor.conn)
+            visitor.writer = writer
             while await self._request(visitor):
                 visitor.stage = Stage.WAITING
                 if (task := self._visitors.pop(visitor, None)) is not None:
@@ -175,7 +191,20 @@ class Door:
             pass
         finally:
             self._visitors.pop(visitor, None)
-            visitor.writer.transport.abort()
+            if writer is not None:
+                writer.transport.abort()
+
+    async def _streams(self, conn: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Make the two ends of a conversation; the handshake of TLS is part of the visit and of its deadline."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=HEAD_LIMIT)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        patience = self._limits.deadline if self._tls is not None else None
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, conn, ssl=self._tls, ssl_handshake_timeout=patience
+        )
+        transport.set_write_buffer_limits(0)  # drain() then waits until the kernel has everything
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _request(self, visitor: _Visitor) -> bool:
         """Serve one request; True when another may follow on this connection."""
@@ -190,7 +219,7 @@ class Door:
                 response = await self._answer(visitor, words, fields)
             except (Malformed, asyncio.LimitOverrunError):
                 response = REFUSED
-            closing = b"Connection: close\r\n" in response
+            closing = response in (REFUSED, NOT_FOUND)
             visitor.writer.write(response)
             await visitor.writer.drain()
             if closing:
@@ -223,8 +252,10 @@ async def _linger(visitor: _Visitor) -> None:
         pass
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _farewell(visitor: _Visitor, task: asyncio.Task[None]) -> None:
     """Show a bug behind the door; it ended one conversation and nothing else."""
+    if visitor.stage is Stage.NEW:  # sent away before its task began
+        visitor.conn.close()
     if not task.cancelled() and (error := task.exception()) is not None:
         words = {"message": "http: a parcel could not be received", "exception": error}
         asyncio.get_running_loop().call_exception_handler(words)

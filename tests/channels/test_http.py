@@ -698,6 +698,32 @@ async def test_a_pinned_door_is_the_only_one_that_gets_mail(tmp_path: Path) -> N
     assert collector.came == [b"good", b"good"]
 
 
+async def test_a_handshake_that_never_ends_is_a_visit_like_any_other(tmp_path: Path) -> None:
+    pem, context = certificate(tmp_path, "there")
+    async with a_world(tmp_path, tls=context, connections=6, deadline=DEADLINE) as world:
+        async with world_listening(world.there, ECHO):
+            silent = [await world.dial(f"127.0.1.{n}") for n in range(40)]
+            assert len(world.there._door._visitors) <= 6
+            peer = peer_at(f"https://127.0.0.1:{(world.there.bound or ('', 0))[1]}", tls=pem)
+            assert (await world.here.send(peer, parcel(b"x"), LONG)).data == b"yes"
+            for reader, writer in silent:
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), LONG) == b""
+                writer.transport.abort()
+
+
+@pytest.mark.parametrize("size", [1, 100_000, policy.PARCEL_LIMIT])
+async def test_many_handshakes_at_once_all_end_well(tmp_path: Path, size: int) -> None:
+    pem, context = certificate(tmp_path, "there")
+    async with a_world(tmp_path, tls=context) as world, world_listening(world.there, ECHO):
+        peer = peer_at(f"https://127.0.0.1:{(world.there.bound or ('', 0))[1]}", tls=pem)
+        for _ in range(5):
+            outcomes = await asyncio.gather(*(world.here.send(peer, parcel(bytes(size)), LONG) for _ in range(7)))
+            assert {outcome.data for outcome in outcomes} == {b"yes"}
+            world.here._lines.close()
+            world.here._lines._closed = False
+
+
 async def test_a_door_without_tls_gets_nothing_over_https(strict: HttpWorld) -> None:
     async with listening(strict, answering(ECHO)):
         url = f"https://127.0.0.1:{(strict.there.bound or ('', 0))[1]}"
