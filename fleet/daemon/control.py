@@ -32,6 +32,7 @@ class Control:
         """Take the node to act on."""
         self._node = node
         self._tries: dict[str, list[float]] = {}
+        self._opened = 0  # how often the door was opened: a later invitation keeps it open
 
     async def ping(self, peer_id: str, channel: str | None = None, timeout: float = 3.0) -> dict[str, Any]:
         """Make a signed round trip over one road, or over the first that answers. Raises UnknownPeer, UsageError."""
@@ -137,6 +138,7 @@ class Control:
         return joined
 
     def _open_door(self) -> None:
+        self._opened += 1
         http = self._node.roads.channels.get("http")
         if http is not None and hasattr(http, "join"):
             http.join = self.take_in
@@ -215,10 +217,11 @@ class Control:
                 node.gossip.tell(peer.id)
         now = node.world.now()
         if not await node.writer.run(lambda store: bool(store.members.invites(now))):
-            asyncio.get_running_loop().call_later(1.0, self._close_door)
+            asyncio.get_running_loop().call_later(1.0, self._close_door, self._opened)
 
-    def _close_door(self) -> None:
+    def _close_door(self, opened: int) -> None:
+        """Close it for good, unless somebody was invited meanwhile."""
         http = self._node.roads.channels.get("http")
-        if http is not None and hasattr(http, "join"):
+        if opened == self._opened and http is not None and hasattr(http, "join"):
             http.join = None
 
