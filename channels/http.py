@@ -2,6 +2,7 @@
 
 Settings: the table [channel.http], and from the daemon
     bind        "HOST:PORT" when somebody said so; "" = 127.0.0.1:8856 or the next free port
+    last_port   the port that others know from earlier runs, tried first when nobody said a bind; 0 = none
     tls         ssl.SSLContext of the door, or None
     own_ports   ports of this machine that no peer's address may lead to (the local API's)
     connections, per_address, deadline, idle    limits of the door (channels/_door.py)
@@ -39,10 +40,11 @@ class Http:
     name = "http"
     traits = Traits(framed=True)
 
-    def __init__(self, door: Door, bind: tuple[str, int] | None, own_ports: frozenset[int]) -> None:
+    def __init__(self, door: Door, bind: tuple[str, int] | None, own_ports: frozenset[int], last_port: int = 0) -> None:
         self.own_word: Callable[[str, str], bool] = lambda peer, url: False
         self._door = door
         self._bind = bind
+        self._last_port = last_port
         self._own_ports = own_ports
         self._lines = Lines(self._permitted)
 
@@ -63,7 +65,8 @@ class Http:
     async def open(self) -> None:
         """Open the door; until somebody listens it says 503."""
         host, port = self._bind or DEFAULT_BIND
-        await self._door.open(host, [port] if self._bind else range(port, port + PORTS_TRIED))
+        usual = [*([self._last_port] if self._last_port else []), *range(port, port + PORTS_TRIED)]
+        await self._door.open(host, [port] if self._bind else usual)
 
     async def send(self, peer: Peer, parcel: Parcel, timeout: float) -> Outcome:
         """Post the parcel to the peer's door and tell what its answer means."""
@@ -125,7 +128,8 @@ def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Http:
     """Make the HTTP road. Raises SettingsError for a bind that is none."""
     chosen = {name: settings[name] for name in ("connections", "per_address", "deadline", "idle") if name in settings}
     door = Door(Limits(**chosen), settings.get("tls"))
-    return Http(door, _bind(str(settings.get("bind") or "")), frozenset(settings.get("own_ports", ())))
+    own_ports = frozenset(settings.get("own_ports", ()))
+    return Http(door, _bind(str(settings.get("bind") or "")), own_ports, int(settings.get("last_port", 0)))
 
 
 def _bind(text: str) -> tuple[str, int] | None:

@@ -169,7 +169,8 @@ class Broker:
         """Keep the port for good: members learn the address from now on."""
         if not self._settled:
             self._settled = True
-            atomic_write(self._place.directory / "port", f"{self._place.port} {self.port}\n".encode())
+            with contextlib.suppress(StoreError):  # a full disk must not keep the node from starting
+                atomic_write(self._place.directory / "port", f"{self._place.port} {self.port}\n".encode())
 
     def _recall(self) -> bool:
         """Take the port of earlier lives, unless the operator has chosen another since; says whether there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -18,8 +19,9 @@ from fleet.daemon.quantities import split_address
 from fleet.daemon.settings import DEFAULT, Settings
 from fleet.daemon.tls import door_certificate
 from fleet.engine.links import Links
-from fleet.errors import FleetError
+from fleet.errors import FleetError, StoreError
 from fleet.store import Store
+from fleet.store.files import atomic_write
 from fleet.store.keys import KeyRing
 from fleet.store.outbox import Row
 
@@ -56,6 +58,7 @@ class RoadKeeper:
             for name, why in self.failed.items():
                 self._log("road out", channel=name, reason=why)
         await asyncio.gather(*(self._open(name, channel) for name, channel in self.channels.items()))
+        self._keep_port()
 
     async def _open(self, name: str, channel: Channel) -> None:
         try:
@@ -93,8 +96,22 @@ class RoadKeeper:
             return {"url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed}
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT
-            return {"bind": self._settings.node.bind if chosen else "", "tls": self._door_tls()}
+            last = 0 if chosen else self._last_port()
+            return {"bind": self._settings.node.bind if chosen else "", "last_port": last, "tls": self._door_tls()}
         return {}
+
+    def _last_port(self) -> int:
+        """Recall the parcel door's port of earlier runs: the others know it, and may have no other road to us."""
+        with contextlib.suppress(OSError, ValueError):
+            port = int((self._paths.run / "door").read_text("ascii"))
+            return port if 0 < port < 65_536 else 0
+        return 0
+
+    def _keep_port(self) -> None:
+        bound = getattr(self.channels.get("http"), "bound", None)
+        if self._given is None and bound is not None and bound[1] != self._last_port():
+            with contextlib.suppress(StoreError):  # a full disk must not keep the node from starting
+                atomic_write(self._paths.run / "door", f"{bound[1]}\n".encode())
 
     def _door_tls(self) -> ssl.SSLContext | None:
         """Give the door its certificate, unless the operator wants plain HTTP."""
