@@ -66,8 +66,7 @@ _COUNTERS = "SELECT name, value FROM counter ORDER BY name"
 _NOTICE = "INSERT INTO notice (kind, text, at) VALUES (?, ?, ?)"
 _NOTICES = "SELECT number, kind, text, at FROM notice ORDER BY number DESC LIMIT ?"
 _RETIRE = (
-    """DELETE FROM parcel WHERE number IN (
-         SELECT number FROM parcel WHERE exp < :before AND created < :before LIMIT :limit)""",
+    "DELETE FROM parcel WHERE number IN (SELECT number FROM parcel WHERE exp < :before LIMIT :limit)",
     "DELETE FROM attempt WHERE number IN (SELECT number FROM attempt WHERE started_at < :before LIMIT :limit)",
     "DELETE FROM notice WHERE at < :before AND number <= (SELECT max(number) FROM notice) - :kept",
 )

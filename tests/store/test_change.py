@@ -76,6 +76,8 @@ def test_an_answer_ends_the_hold_of_its_road() -> None:
     row = standing(Status.WAITING, taken='{"cloud":9,"git":5}')
     turn(row, Change(1, Event.LATER, road="git", due=NOW + 5, reason="busy"), NOW)
     assert (row.status, row.due, row.reason, read_taken(row.taken)) == (Status.QUEUED, NOW + 5, "busy", {"cloud": 9})
+    turn(row, Change(1, Event.MISSED, road="cloud"), NOW)
+    assert read_taken(row.taken) == {"cloud": 9}  # silence ends nothing
     turn(row, Change(1, Event.LATER, road="cloud"), NOW)
     assert (row.taken, row.due) == ("", NOW)
 

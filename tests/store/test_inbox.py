@@ -104,6 +104,7 @@ def test_mail_to_oneself_goes_straight_in_and_nobody_is_told(store: Store) -> No
     assert mail is not None
     assert (mail.sender, mail.road, mail.level, mail.state) == ("mac2", "", policy.TRUST_CEILING, State.RECEIVED)
     store.inbox.mark_shown([id_of(1)], "s", NOW)
+    assert store.inbox.peers_owed() == []
     store.inbox.mark_done(id_of(1), NOW)
     assert store.inbox.peers_owed() == []
 

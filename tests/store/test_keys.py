@@ -209,3 +209,8 @@ def test_the_root_key_moves_to_another_machine(ring: KeyRing, tmp_path: Path) ->
     assert holder.root.public == ring.root_public
     with pytest.raises(Conflict, match="another fleet"):
         other.put_root(Secret(b"z" * 32))
+    left = ring.drop_root()
+    assert left.root is None
+    assert left.root_public == ring.root_public
+    with pytest.raises(NoIdentity, match="another machine"):
+        left.root_seed()

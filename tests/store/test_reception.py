@@ -141,6 +141,13 @@ def test_a_duplicate_sets_owed_again_for_its_own_copy(store: Store) -> None:
     assert owed(store) == {id_of(1): ("stored", "02", "cloud"), id_of(2): ("refused", "02", "cloud")}
 
 
+def test_a_duplicate_on_a_road_with_a_way_back_takes_no_debt_away(store: Store) -> None:
+    both = (arrival(1, 1), arrival(2, 2, refuse="no"))
+    receive(store, *both, road="git", owed=True)
+    receive(store, *both, n=2)
+    assert set(owed(store)) == {id_of(1), id_of(2)}
+
+
 def test_from_the_second_duplicate_on_the_receipt_also_goes_its_own_way(store: Store) -> None:
     both = (arrival(1, 1), arrival(2, 2, refuse="no"))
     receive(store, *both)

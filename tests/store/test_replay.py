@@ -83,6 +83,16 @@ def test_an_incarnation_below_a_full_set_is_stale_at_once(send: Sender) -> None:
     assert send.answer(2, 100) == STORED
 
 
+def test_what_was_pushed_out_stays_out_also_when_more_would_be_kept(
+    send: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(policy, "INCS_KEPT", 2)
+        assert [send.answer(1, inc) for inc in (5, 6, 7)] == [STORED] * 3
+    assert send.answer(2, 5) == (Fate.CLOSED, STALE_INC)
+    assert send.answer(2, 4) == (Fate.CLOSED, STALE_INC)
+
+
 def test_an_old_incarnation_is_welcome_while_there_is_room(send: Sender) -> None:
     send(1, 100)
     assert send.answer(1, 50) == STORED
