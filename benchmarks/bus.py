@@ -24,7 +24,7 @@ from table import Row, show, talk
 from fleet.daemon.broker import find_program
 from fleet.faces import bench
 from fleet.faces.bench_load import Load
-from fleet.faces.sandbox import Sandbox, free_port, healthy, listens, wait_until
+from fleet.faces.sandbox import Sandbox, answers, free_port, listens, wait_until
 
 SYNCED, PIPED = "JetStream publish, sync always", "JetStream publish_async + fetch + ack"
 FLOOR = "NATS request + 2 fdatasync"
@@ -70,7 +70,7 @@ def _with_server(sync: str, work: Callable[[str, Path], Coroutine[Any, Any, floa
 def _fleet(messages: int) -> dict[str, float]:
     with Sandbox(Path.cwd(), "bench-fleet-") as sandbox:
         a, b = sandbox.fleet_of(("a", "b"), {}, lambda text: None)
-        wait_until(lambda: healthy(a, b.name, "nats"), 15, "a good NATS road")
+        wait_until(lambda: answers(a, b.name, "nats"), 15, "a good NATS road")
         batch = bench.measure(a.socket, Load(b.name, messages, 1024, 64, 64), lambda text: None)
         single = bench.measure(a.socket, Load(b.name, messages // 3, 1024, 64, 1), lambda text: None)
     return {

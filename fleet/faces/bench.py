@@ -14,7 +14,7 @@ from fleet.faces import bench_load
 from fleet.faces.bench_load import Course, Line, Load
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen
-from fleet.faces.sandbox import Sandbox, Talk, healthy, mounts, wait_until
+from fleet.faces.sandbox import Sandbox, Talk, answers, mounts, wait_until
 
 T = TypeVar("T")
 LIMITS = {"messages": 10_000_000, "size": 256 * 1024, "concurrency": 200, "batch": 4096}
@@ -67,7 +67,7 @@ def loopback(load: Load, talk: Talk) -> dict[str, Any]:
     """Measure two nodes and a broker made for this, with their stores on a disk."""
     with Sandbox(on_disk(Path.cwd(), talk), "fleet-bench-") as sandbox:
         a, b = sandbox.fleet_of(("a", load.peer), {}, talk)
-        wait_until(lambda: healthy(a, b.name, "nats"), 15, "a good NATS road between the two nodes")
+        wait_until(lambda: answers(a, b.name, "nats"), 15, "a good NATS road between the two nodes")
         return measure(a.socket, load, talk)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from fleet.daemon.broker import find_program
 from fleet.faces.local import PATH_LIMIT
 from fleet.faces.render import Screen
-from fleet.faces.sandbox import Member, Sandbox, free_port, healthy, listens, wait_until
+from fleet.faces.sandbox import Member, Sandbox, answers, free_port, listens, wait_until
 
 SETTLING = 15.0  # seconds the roads may take to be known as good
 ARRIVING = 20.0  # …and waiting mail to arrive after a restart
@@ -75,7 +75,7 @@ class Story:
         url = {"FLEET_NATS_SERVE": "false", "FLEET_NATS_URL": f"nats://127.0.0.1:{port}"}
         alpha, beta, gamma = self._sandbox.fleet_of(NAMES, url, self._talk)
         for sender in (alpha, gamma):
-            wait_until(partial(healthy, sender, beta.name, "nats"), SETTLING, f"NATS from {sender.name} to {beta.name}")
+            wait_until(partial(answers, sender, beta.name, "nats"), SETTLING, f"NATS from {sender.name} to {beta.name}")
         self._send("NATS is up", alpha, beta)
         self._send("NATS is up, and these two never met", gamma, beta)
         self._talk("killing nats-server")

@@ -251,12 +251,9 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def healthy(member: Member, peer: str, channel: str) -> bool:
-    """Whether a node knows a road to a peer as good."""
-    for found in member.ask("peers"):
-        if found["node"] == peer:
-            return bool(found["channels"].get(channel, {}).get("state") == "healthy")
-    return False
+def answers(member: Member, peer: str, channel: str) -> bool:
+    """Whether a peer answers a node's ping on one road."""
+    return bool(member.ask("ping", peer=peer, channel=channel)["ok"])
 
 
 def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
