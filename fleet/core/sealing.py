@@ -6,6 +6,7 @@ given ephemeral key; HMAC-SHA256 (RFC 4231) between hops. Verify first, then ope
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from dataclasses import dataclass
 
 from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
+from nacl.utils import random as random_bytes
 
 from fleet.core import canonical
 from fleet.core import parcel as layout
 from fleet.core.parcel import Header, ParcelType, Raw
 from fleet.errors import Forged, Malformed, Unopened
 
+LOCKED = b"FLR1"
 PARCEL = b"application/vnd.fleet.parcel"
 CERTIFICATE = b"application/vnd.fleet.certificate"
 MANIFEST = b"application/vnd.fleet.manifest"
@@ -206,6 +209,41 @@ def proof(secret: bytes, words: bytes) -> bytes:
 def same(a: bytes, b: bytes) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(a, b)
+
+
+def lock_secret(passphrase: bytes, secret: Secret) -> bytes:
+    """Encrypt a secret for a file with a passphrase (Argon2id, XSalsa20-Poly1305); base64, one line.
+
+    The salt and nonce are libsodium's own dice: nothing that a simulation repeats is locked.
+    """
+    salt = random_bytes(sodium.crypto_pwhash_SALTBYTES)
+    nonce = random_bytes(sodium.crypto_secretbox_NONCEBYTES)
+    box = sodium.crypto_secretbox(secret.reveal(), nonce, _stretch(passphrase, salt))
+    return base64.urlsafe_b64encode(LOCKED + salt + nonce + box)
+
+
+def unlock_secret(passphrase: bytes, data: bytes) -> Secret:
+    """Open what lock_secret() wrote. Raises Forged for another passphrase, Malformed for something else."""
+    try:
+        raw = base64.b64decode(data, altchars=b"-_", validate=True)
+    except ValueError:
+        raise Malformed("not an exported key") from None
+    salt_end = len(LOCKED) + sodium.crypto_pwhash_SALTBYTES
+    nonce_end = salt_end + sodium.crypto_secretbox_NONCEBYTES
+    if not raw.startswith(LOCKED) or len(raw) <= nonce_end:
+        raise Malformed("not an exported key")
+    try:
+        key = _stretch(passphrase, raw[len(LOCKED) : salt_end])
+        return Secret(sodium.crypto_secretbox_open(raw[nonce_end:], raw[salt_end:nonce_end], key))
+    except (CryptoError, ValueError):
+        raise Forged("the passphrase does not fit") from None
+
+
+def _stretch(passphrase: bytes, salt: bytes) -> bytes:
+    return sodium.crypto_pwhash_alg(
+        sodium.crypto_secretbox_KEYBYTES, passphrase, salt, sodium.crypto_pwhash_argon2id_OPSLIMIT_MODERATE,
+        sodium.crypto_pwhash_argon2id_MEMLIMIT_MODERATE, sodium.crypto_pwhash_ALG_ARGON2ID13,
+    )  # fmt: skip
 
 
 def short_words(a: bytes, b: bytes) -> str:

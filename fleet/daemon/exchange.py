@@ -15,6 +15,9 @@ from fleet.engine.attempt import supervise
 from fleet.engine.courier import Courier
 from fleet.engine.dispatch import Dispatch
 from fleet.engine.links import Change as LinkChange
+from fleet.engine.opening import Opened
+from fleet.engine.receiver import store_learned
+from fleet.engine.roster import Learned
 from fleet.engine.settling import Settlement, settle
 from fleet.store import Store
 from fleet.store.outbox import Applied, Row
@@ -76,6 +79,15 @@ class Exchange:
         if peer is not None:
             self._node.task(self._node.roads.admit(self._node.roster.peers()))
             self.heard(node)
+
+    def answer_opened(self, opened: Opened) -> None:
+        """An answer was proven; what its intro taught is kept."""
+        if opened.learned is not None:
+            self._node.task(self._keep_learned(opened.learned))
+
+    async def _keep_learned(self, learned: Learned) -> None:
+        await self._node.writer.run(lambda store: store_learned(store, learned))
+        self.learned(learned.node)
 
     def part(self, peer: str) -> None:
         """A member was revoked: its level means nothing any more, its mail is refused."""

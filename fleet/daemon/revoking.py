@@ -49,7 +49,7 @@ class Revoking:
                 node.exchange.part(subject)
         for peer in node.roster.peers():
             node.returns.post(Letter(peer.id, ParcelType.REVOCATION, (frame,)))
-        node.log("revoked", nodes=",".join(sorted(revocation.nodes)))
+        node.log("revoked", peer=",".join(sorted(revocation.nodes)))
 
 
 def _keep(store: Store, revocation: Revocation, frame: bytes) -> None:

@@ -64,15 +64,12 @@ class Rotation:
         return "asked the root for its certificate"
 
     async def _wish(self, pending: SigningKey) -> None:
-        """Send the wish to the node that holds the root key; everybody else passes it over."""
+        """Send the wish to everybody: the node that holds the root key grants it, the others pass it over."""
         node = self._node
         serial = node.roster.me.read_certificate().serial
         wish = Renewal(v=policy.WIRE_VERSION, fleet=node.ring.fleet, node=node.id, key=pending.public, serial=serial)
-        where = await node.writer.run(lambda store: store.members.meta("root_node"))
-        known = node.roster.get(where) is not None if where else False
         for peer in node.roster.peers():
-            if not known or where == peer.id:
-                node.returns.post(Letter(peer.id, ParcelType.CERTIFICATE, (write_frame(wish, pending),)))
+            node.returns.post(Letter(peer.id, ParcelType.CERTIFICATE, (write_frame(wish, pending),)))
 
     async def _seal(self) -> str:
         await self._adopt(self._node.ring.rotate_opening(self._node.world.dice))
@@ -90,6 +87,7 @@ class Rotation:
         node = self._node
         if node.ring.root is None:
             raise NoIdentity("only the node with the root key gives out fleet keys", hint="fleet keys show")
+        node.hops.hold((peer.id for peer in node.roster.peers()), node.ring.fleet_keys[0])
         await self._adopt(node.ring.take_fleet_key(Secret(node.world.dice(32))))
         for peer in node.roster.peers():
             self.hand_fleet_key(peer.id)
@@ -179,6 +177,7 @@ class Rotation:
         if stored and read_frame(FleetKey, bytes.fromhex(stored), node.ring.root_public).serial >= word.serial:
             return
         await node.writer.run(lambda store: store.members.set_meta("fleet_key", frame.hex()))
+        node.hops.hold((one.id for one in node.roster.peers() if one.id != peer.id), node.ring.fleet_keys[0])
         await self._adopt(node.ring.take_fleet_key(Secret(word.key)))
 
     async def _adopt(self, ring: KeyRing) -> None:

@@ -97,6 +97,7 @@ class Node:
         self.hops = Hops(self.roster)
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
+        self.attempts.on_opened = self.exchange.answer_opened
         self.cascade = Cascade(channels, self.attempts, self.links)
         self.introductions = Introductions(self.roster)
         self.gossip = Gossip(self.roster, self.world)

@@ -117,6 +117,7 @@ class Receiver:
     async def _store_learned(self, learned: Learned | None) -> None:
         if learned is not None:
             await self._ears.writer.run(lambda store: store_learned(store, learned))
+            self._ears.gossip.on_learned(learned.node)
 
     async def _open(self, opened: Opened, road: str, turn: Turn, *, replies: bool) -> Answer:
         ears = self._ears

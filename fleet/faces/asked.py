@@ -46,6 +46,12 @@ class To(Words):
     channel: Annotated[str, Meta(max_length=32)] = ""
 
 
+class Key(Words):
+    """Which kind of key."""
+
+    what: Annotated[str, Meta(max_length=16)]
+
+
 class Question(Words):
     """What `explain` judges."""
 

@@ -147,6 +147,18 @@ async def _here(node: Node, words: asked.Words) -> Any:
     }
 
 
+async def _keys(node: Node, words: asked.Words) -> Any:
+    return node.rotation.show()
+
+
+async def _rotate(node: Node, words: asked.Key) -> Any:
+    return await node.rotation.rotate(words.what)
+
+
+async def _revoke(node: Node, words: asked.To) -> Any:
+    return await node.revoking.revoke(words.peer)
+
+
 async def _stop(node: Node, words: asked.Words) -> Any:
     node.ask_to_stop()
     return {"node": node.id, "pid": os.getpid()}
@@ -189,6 +201,9 @@ VERBS: dict[str, Verb] = {
     "reset": Verb(asked.To, _reset),
     "invite": Verb(asked.Invitation, _invite),
     "join": Verb(asked.Joining, _join),
+    "keys": Verb(asked.Words, _keys),
+    "rotate": Verb(asked.Key, _rotate),
+    "revoke": Verb(asked.To, _revoke),
     "stop": Verb(asked.Words, _stop),
 }
 

@@ -161,6 +161,11 @@ class KeyRing:
         _write(self.directory / "root.key", seed.reveal())
         return KeyRing.load(self.directory)
 
+    def drop_root(self) -> KeyRing:
+        """Give the fleet's root key up, once it lives elsewhere."""
+        remove(self.directory / "root.key")
+        return KeyRing.load(self.directory)
+
     def root_seed(self) -> Secret:
         """Give the root key's seed, to be exported. Raises NoIdentity where the root key does not live."""
         seeds = _read_seeds(self.directory / "root.key", optional=True)
