@@ -1,6 +1,9 @@
 """fleet/store/outbox.py: accepted once, leased in order, settled by the table."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +12,7 @@ from fleet.core.lifecycle import Event, State, Status
 from fleet.errors import IllegalTransition
 from fleet.store import Store
 from fleet.store.outbox import Change, Row
-from tests.support.letters import HOUR, NOW, WEEK, draft, drafts, id_of
+from tests.support.letters import HOUR, NOW, WEEK, draft, drafts, id_of, open_store
 
 UNTIL = NOW + 60_000
 
@@ -242,9 +245,7 @@ def test_time_frees_what_ran_out_and_ends_what_expired(store: Store) -> None:
     assert sweep(NOW + HOUR) == {**dict.fromkeys((1, 2, 3, 5, 6), Event.EXPIRE), 4: Event.LAPSE}
     assert sweep(NOW + HOUR) == {4: Event.EXPIRE}  # a leased row expires when its lease ends
     dead = store.outbox.list_dead(10)
-    assert {row.id: row.what for row in dead} == {
-        id_of(n): "unconfirmed" if n == 2 else "undelivered" for n in range(1, 7)
-    }
+    assert {row.id: row.what for row in dead} == {id_of(n): "unconfirmed" if n == 2 else "undelivered" for n in range(1, 7)}
 
 
 def test_what_a_daemon_that_is_gone_had_leased_goes_again(store: Store) -> None:
@@ -352,3 +353,22 @@ def test_a_revived_message_is_sent_anew(store: Store) -> None:
     row = due(store, NOW + 20)[0]
     assert (row.exp, row.seq, row.inc, row.lease, row.what) == (NOW + HOUR, 0, 0, 0, "")
     assert [row.seq for row in lease(store, [row], parcel=8, first=2)] == [2]
+
+
+def test_two_processes_may_submit_to_one_store(tmp_path: Path) -> None:
+    """fleet_send writes while the daemon does."""
+    open_store(tmp_path).close()
+    script = (
+        "import sys; from pathlib import Path; from tests.support.letters import *\n"
+        "store = open_store(Path(sys.argv[1]))\n"
+        "for n in range(int(sys.argv[2]), int(sys.argv[2]) + 60):\n"
+        "    with store.db.transaction(): assert store.outbox.submit([draft(n)], NOW) == ['accepted']\n"
+    )
+    commands = [[sys.executable, "-c", script, str(tmp_path), str(start)] for start in (0, 100)]
+    both = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for command in commands]
+    assert [process.wait() for process in both] == [0, 0]
+    store = open_store(tmp_path)
+    rows = store.outbox.list_open(999)
+    assert {row.id for row in rows} == {id_of(n) for start in (0, 100) for n in range(start, start + 60)}
+    assert [row.row for row in rows] == list(range(1, 121))
+    store.close()

@@ -111,9 +111,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def happen(self, n: int, event: Event, old: bool, pause: int, reached: str) -> None:
         row = self.model[n]
         lease = row.lease - 1 if old else row.lease
-        change = Change(
-            n, event, lease=lease, due=self.now + pause, road="git", until=self.now + pause, reached=reached
-        )
+        change = Change(n, event, lease=lease, due=self.now + pause, road="git", until=self.now + pause, reached=reached)
         self._expect([change])
 
     def _expect(self, changes: list[Change]) -> None:

@@ -83,9 +83,7 @@ def test_an_incarnation_below_a_full_set_is_stale_at_once(send: Sender) -> None:
     assert send.answer(2, 100) == STORED
 
 
-def test_what_was_pushed_out_stays_out_also_when_more_would_be_kept(
-    send: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_pushed_out_stays_out_also_when_more_would_be_kept(send: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(policy, "INCS_KEPT", 2)
         assert [send.answer(1, inc) for inc in (5, 6, 7)] == [STORED] * 3
