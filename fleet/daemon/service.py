@@ -10,6 +10,7 @@ from typing import Any
 from fleet.core.channel import Channel
 from fleet.core.envelope import kind_of
 from fleet.core.health import Link
+from fleet.daemon import machine
 from fleet.daemon import words as peer_words
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
@@ -109,12 +110,20 @@ class Node:
         self.healer = Healer(
             channels, self.attempts, self.cascade, self.links, self.roster, self.gossip, self.introductions, self.world
         )
+        self._wire_membership()
+        self.receiver = Receiver(self._ears(opener))
+        self.hands = self._hands()
+        self._wire_counter()
+
+    def _wire_membership(self) -> None:
+        """Make what keeps keys and members, and let the engine's news of them reach it."""
         self.rotation = Rotation(self)
         self.revoking = Revoking(self)
         self.gossip.on_revoked = self.revoking.obey
         self.hops.on_behind = self.rotation.hand_fleet_key
-        self.receiver = Receiver(self._ears(opener))
-        self.hands = self._hands()
+
+    def _wire_counter(self) -> None:
+        """Make what people and programs ask: the mailroom, the views, the operator's hand, the housekeeping."""
         self.mail = Mailroom(
             self.writer, self.reader, self.roster, self.waiting, self.kinds, self.settings.content.limit,
             self.settings.order, self.world,
@@ -125,7 +134,8 @@ class Node:
         self.mail.on_cancelled = self.exchange.forget
         self.sight = Sight(self)
         self.control = Control(self)
-        self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log)
+        mark = machine.mark(self.paths.home) if self._given is None else ""
+        self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
 

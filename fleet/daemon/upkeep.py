@@ -20,14 +20,17 @@ class Upkeep:
     """Keeps the store small and watches the disk."""
 
     def __init__(
-        self, writer: Writer, store: Store, settings: Settings, world: World, log: Callable[..., None]
-    ) -> None:
-        """Take the store and how long things are kept."""
+        self, writer: Writer, store: Store, settings: Settings, world: World, log: Callable[..., None],
+        mark: str = "",
+    ) -> None:  # fmt: skip
+        """Take the store and how long things are kept; `mark` names this machine, empty = do not compare."""
         self._writer = writer
         self._store = store
         self._settings = settings
         self._world = world
         self._log = log
+        self._mark = mark
+        self._restored: set[str] = set()
         self.on_foreign_write: Callable[[], None] = lambda: None
         self.room_left = True
         self._version = 0
@@ -38,9 +41,11 @@ class Upkeep:
         """Work until cancelled."""
         self._store.db.make_ballast()
         self._version = await self._writer.run(lambda store: store.db.data_version())
+        await self._compare_mark()
         while True:
             await asyncio.sleep(policy.STORE_WATCH)
             await self._watch()
+            await self._tell_restored()
             now = self._world.steady()
             if now - self._looked >= _SPACE_EVERY:
                 self._looked = now
@@ -55,6 +60,32 @@ class Upkeep:
         if version != self._version:
             self._version = version
             self.on_foreign_write()
+
+    async def _compare_mark(self) -> None:
+        """Notice that this home lies on another machine than it did: moved, restored, or a clone that still runs elsewhere."""
+        if not self._mark:
+            return
+        known = await self._writer.run(lambda store: store.members.meta("mark"))
+        if known == self._mark:
+            return
+        await self._writer.run(lambda store: store.members.set_meta("mark", self._mark))
+        if known is not None:
+            await self.tell("clone", "this home comes from another machine: if that one still runs as the same node, "
+                            "remove this home and join anew (fleet join LINK)")  # fmt: skip
+
+    async def _tell_restored(self) -> None:
+        """Notice that the database is older than what was sent: its peers were given a new incarnation."""
+        fresh = set(self._store.sequence.restored) - self._restored
+        if fresh:
+            self._restored |= fresh
+            await self.tell("restored", f"the database is older than the mail sent to {', '.join(sorted(fresh))}: "
+                            "it was restored from a backup; what was accepted since then is not in it")  # fmt: skip
+
+    async def tell(self, kind: str, text: str) -> None:
+        """Leave a notice for the operator, once."""
+        self._log("notice", kind=kind, reason=text)
+        now = self._world.now()
+        await self._writer.run(lambda store: store.ledger.notice(kind, text, now))
 
     def _measure(self) -> None:
         """Stop accepting below the watermark; below a tenth of it the ballast is given up."""
