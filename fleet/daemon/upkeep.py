@@ -62,7 +62,7 @@ class Upkeep:
             self.on_foreign_write()
 
     async def _compare_mark(self) -> None:
-        """Notice that this home lies on another machine than it did: moved, restored, or a clone that still runs elsewhere."""
+        """Notice that this home lies on another machine than it did: moved, or a clone whose original still runs."""
         if not self._mark:
             return
         known = await self._writer.run(lambda store: store.members.meta("mark"))
