@@ -16,7 +16,7 @@ from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
-from fleet.core.receipt import RE_SEAL, Entry, Fate, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
 from fleet.engine.gossip import Gossip, Letter
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Order, system_item, write_parcel
@@ -173,13 +173,6 @@ class Receiver:
             return self._signed(opened, ParcelType.RECEIPT, item, intro=intro)
         self._ears.gossip.post(Letter(opened.peer.id, ParcelType.RECEIPT, (item,)))
         return CUSTODY
-
-    def _tell_unstored(self, opened: Opened, entries: list[Entry], inc: int, road: str) -> None:
-        """Send the answers of one-way mail that left no row behind to owe them: closed and later are never silent."""
-        loose = tuple(entry for entry in entries if entry.fate in (Fate.CLOSED, Fate.LATER))
-        if loose:
-            item = system_item(Receipt(pid=opened.header.pid, road=road, entries=loose, inc=inc))
-            self._ears.gossip.post(Letter(opened.peer.id, ParcelType.RECEIPT, (item,)))
 
     async def _system(self, opened: Opened, items: list[bytes], road: str) -> Answer:
         ears, peer = self._ears, opened.peer
