@@ -30,6 +30,7 @@ RECONNECT_WAIT = 0.5  # times U(0.5, 1.5), so that a fleet does not come back in
 PING_INTERVAL = 2.0  # with PONG_TIMEOUT a silent broker is given up after 2 to 4 s
 PONG_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 1.0
+STRANGE = (AttributeError, TypeError, LookupError, ValueError, RuntimeError)  # what the library makes of a wrong greeting
 SOCKET_OPTIONS = {  # unacknowledged bytes end the connection after 5 s, an idle dead one after 9 s
     "TCP_NODELAY": 1,
     "TCP_USER_TIMEOUT": 5_000,
@@ -149,7 +150,7 @@ class Keeper:
                 ping_interval=86_400,
                 pending_size=0,
             )
-        except (AttributeError, TypeError, LookupError, ValueError):  # what the library makes of a strange greeting
+        except STRANGE:
             raise Unreachable("what answers there does not speak NATS") from None
         _tune(client)
         await self.ready(client)
@@ -262,6 +263,7 @@ async def _discard(client: Connection) -> None:
     connected = client.is_connected
     wire.abort()
     if connected:
-        with contextlib.suppress(NatsError, OSError):
+        client._pending_data_size = 0  # else close() would write it to a socket that is gone, which uvloop refuses
+        with contextlib.suppress(NatsError, OSError, RuntimeError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await client.close()

@@ -91,7 +91,7 @@ class Nats:
                 answer = await call.result
         except TimeoutError:
             raise Unreachable(f"{peer.id} did not answer within {timeout:g} s") from None
-        except NatsError as error:
+        except (NatsError, RuntimeError) as error:  # uvloop says RuntimeError of a socket that is gone
             raise Unreachable(say(error)) from None
         finally:
             self._calls.pop(token, None)
@@ -204,7 +204,7 @@ class Nats:
         data = _answer_bytes(answer)
         if data is None or client is None or client.pending_data_size > BACKLOG:
             return
-        with contextlib.suppress(NatsError):  # the sender asks again and gets its duplicate's receipt
+        with contextlib.suppress(NatsError, RuntimeError):  # the sender asks again and gets its duplicate's receipt
             await client.publish(message.reply, data)
 
 

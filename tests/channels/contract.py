@@ -29,7 +29,7 @@ from fleet.core.parcel import Parcel
 from fleet.core.peer import Peer
 from fleet.errors import Barred, FleetError, RoadError, Unreachable
 
-SOON = 0.3  # a timeout that is meant to pass
+SOON = 0.15  # a timeout that is meant to pass
 LONG = 30.0  # one that is not
 PROBE = b"is anybody there?"
 EVERY_BYTE = bytes(range(256))

@@ -36,7 +36,7 @@ from tests.channels.contract import (
 )
 from tests.support.hosts import taken_port
 
-DEADLINE = 0.2  # what a slow client gets in these tests
+DEADLINE = 0.15  # what a slow client gets in these tests
 ECHO = signed(b"yes")
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -290,7 +290,7 @@ async def test_the_known_may_rest_longer_than_strangers(tmp_path: Path) -> None:
         for _ in range(2):
             writer.write(post(b"x", extra=b""))
             assert (await reader.readuntil(b"yes")).endswith(b"yes")
-            await asyncio.sleep(2 * DEADLINE)  # the deadline of a stranger passes twice
+            await asyncio.sleep(1.5 * DEADLINE)  # the deadline of a stranger passes
         writer.close()
 
 

@@ -103,6 +103,11 @@ async def world(tmp_path: Path) -> AsyncIterator[NatsWorld]:
     await world.stop()
 
 
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_keeper, "RECONNECT_WAIT", 0.05)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PING_INTERVAL", "PONG_TIMEOUT", "FIRST_TRY", "CONNECT_TIMEOUT"):
@@ -281,6 +286,7 @@ async def test_closing_ends_even_when_the_library_swallows_the_cancellation(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(_keeper, "CONNECT_TIMEOUT", LONG)
+    monkeypatch.setattr(_keeper, "CLOSE_TIMEOUT", 0.05)
     monkeypatch.setattr(_keeper.Connection, "connect", connect)
     channel = made("nats://127.0.0.1:1", "here")
     await channel.open()
@@ -378,8 +384,8 @@ async def test_no_header_ends_the_reading(world: NatsWorld, header: bytes) -> No
 @pytest.mark.parametrize("reply", ["fleet.f.here.in", "_INBOX", "$JS.API.STREAM.DELETE.x", ""])
 async def test_an_answer_goes_to_an_inbox_and_nowhere_else(world: NatsWorld, reply: str) -> None:
     raw, collector = await world.raw(), Collector()
-    reached = await raw.subscribe(">")
     async with listening(world, collector):
+        reached = await raw.subscribe(">")
         await raw.publish("fleet.f.there.in", b"question", reply=reply)
         await world.send(b"x")
         await raw.flush()
