@@ -21,7 +21,7 @@ import rivals
 import uvloop
 from table import Row, show, talk
 
-from fleet.daemon.broker import find_program
+from fleet.daemon.nats_program import find_program
 from fleet.faces import bench
 from fleet.faces.bench_load import Load
 from fleet.faces.sandbox import Sandbox, answers, free_port, listens, wait_until

