@@ -102,3 +102,4 @@ class Attempt:
     retry_after: float = 0.0
     security: bool = False
     receipt: Receipt | None = field(default=None, repr=False)
+    answer: bytes = field(default=b"", repr=False)  # the signed answer to a parcel of another's, unopened

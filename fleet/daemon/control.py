@@ -11,7 +11,7 @@ from fleet.core.health import Evidence
 from fleet.core.outcome import Result
 from fleet.core.peer import Manifest, join_intro
 from fleet.core.sealing import Secret
-from fleet.daemon import enrolment
+from fleet.daemon import enrolment, location
 from fleet.daemon import words as peer_words
 from fleet.daemon.enrolment import Link, Welcome
 from fleet.daemon.joining import join_fleet
@@ -103,6 +103,7 @@ class Control:
             where = await node.writer.run(lambda store: store.members.meta("root_node"))
             raise NoIdentity(f"the fleet's root key is not on this machine, it is on {where or 'another'}",
                              hint=f"fleet invite, on {where or 'the machine that ran fleet init'}")  # fmt: skip
+        moved = self._move(address)
         now = node.world.now()
         link = Link(
             version=1, url=self._url(address) or node.roads.addresses().get("http", {}).get("url", ""), name=node.id,
@@ -117,8 +118,19 @@ class Control:
         self._open_door()
         return {
             "link": enrolment.write_link(link), "expires_at": link.expires, "words": link.words, "url": link.url,
-            "trust": level,
+            "trust": level, "moved": moved,
         }  # fmt: skip
+
+    def _move(self, address: str) -> dict[str, str]:
+        """Let this node be where the operator says that others reach it; a real change makes it start anew."""
+        node = self._node
+        if not address or "://" in address or not node.bind:
+            return {}
+        moved = location.settle(node.paths, node.settings, address, node.bind)
+        if moved:
+            node.log("moved", **{key.replace(".", "_"): value for key, value in moved.items()})
+            node.renew()
+        return moved
 
     def _url(self, address: str) -> str:
         """Write the address an operator gave as the door's URL."""

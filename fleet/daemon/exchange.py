@@ -92,12 +92,14 @@ class Exchange:
     def part(self, peer: str) -> None:
         """A member was revoked: its level means nothing any more, its mail is refused."""
         self.levels.pop(peer, None)
+        self._node.custodian.part(peer)
         if peer in self.couriers or self._node.reader.outbox.waiting(peer):
             self.courier(peer).heard()
 
     def heard(self, peer: str) -> None:
         """A peer was heard: what was put off may go at once."""
         self._node.returns.heard(peer)
+        self._node.custodian.heard(peer)
         if peer in self.couriers:
             self.couriers[peer].heard()
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from fleet.core import policy
 from fleet.core.channel import Channel, Traits
 from fleet.core.health import Evidence
 from fleet.core.peer import Peer
@@ -45,6 +46,7 @@ class RoadKeeper:
         self.channels: Mapping[str, Channel] = given or {}
         self.failed: dict[str, str] = {}
         self.broker: Broker | None = None
+        self.find_chiefs: Callable[[Peer], list[Peer]] = lambda peer: []
         self.certificate = ""  # PEM of the parcel door's; empty = it speaks plain HTTP
 
     async def open(self) -> None:
@@ -98,6 +100,8 @@ class RoadKeeper:
             chosen = self._settings.origin("node.bind") != DEFAULT
             last = 0 if chosen else self._last_port()
             return {"bind": self._settings.node.bind if chosen else "", "last_port": last, "tls": self._door_tls()}
+        if name == policy.RELAYED:
+            return {"chiefs": lambda peer: self.find_chiefs(peer)}
         return {}
 
     def _last_port(self) -> int:

@@ -33,6 +33,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     fleet: Annotated[str, rules.NODE] = ""
     bind: Annotated[str, rules.ADDRESS] = "127.0.0.1:8856"
     advertise: Annotated[str, rules.ROUTABLE] = ""
+    role: Annotated[str, rules.choice("", "worker", "captain", "chief")] = ""
     name: Annotated[str, rules.text(most=256)] = ""
     description: Annotated[str, rules.text(most=256)] = ""
     agents: Annotated[tuple[str, ...], rules.LABELS] = ()

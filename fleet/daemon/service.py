@@ -10,6 +10,7 @@ from typing import Any
 from fleet.core.channel import Channel
 from fleet.core.envelope import kind_of
 from fleet.core.health import Link
+from fleet.core.peer import Peer
 from fleet.daemon import machine
 from fleet.daemon import words as peer_words
 from fleet.daemon.control import Control
@@ -26,6 +27,7 @@ from fleet.daemon.upkeep import Upkeep
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
 from fleet.engine.courier import Hands
+from fleet.engine.custodian import Custodian, Means
 from fleet.engine.gossip import Gossip
 from fleet.engine.healer import Healer
 from fleet.engine.hops import Hops
@@ -110,6 +112,12 @@ class Node:
         self.healer = Healer(
             channels, self.attempts, self.cascade, self.links, self.roster, self.gossip, self.introductions, self.world
         )
+        chief = (self.settings.node.role or identity.read_certificate().role) == "chief"
+        means = Means(
+            self.writer, self.cascade, self.links, self.roster, self.world, self.exchange.count, self.log
+        )
+        self.custodian = Custodian(means, chief=chief)
+        self.roads.find_chiefs = self.chiefs
         self._wire_membership()
         self.receiver = Receiver(self._ears(opener))
         self.hands = self._hands()
@@ -143,7 +151,7 @@ class Node:
         return Ears(
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
             self.settings.content.limit, self.exchange.level, self.exchange.mail_came, self.returns.owe, self.exchange.heard,
-            self.rotation.certificate_came, self.exchange.receipt_came, self.exchange.count, self.log,
+            self.custodian.take, self.rotation.certificate_came, self.exchange.receipt_came, self.exchange.count, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
@@ -184,11 +192,20 @@ class Node:
         for name, channel in self.roads.channels.items():
             deliver = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=channel.traits.replies)
             self.task(supervise(name, partial(channel.listen, deliver), self.log))
+        self.task(supervise("custodian", self.custodian.run, self.log))
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))
+
+    def chiefs(self, peer: Peer) -> list[Peer]:
+        """List the chiefs that may keep something for a peer: those the operator names, else all that were heard first."""
+        named = peer.addresses.get("relay", {}).get("via")
+        known = [one for one in self.roster.peers() if one.enabled and one.key and one.id != peer.id]
+        if named:
+            return [one for word in named for one in known if one.id == word]
+        return [one for one in known if one.role == "chief"]
 
     def task(self, work: Awaitable[Any]) -> None:
         """Let something run beside the rest; it ends with the node."""

@@ -101,7 +101,8 @@ class Upkeep:
         """Delete what is finished and old, and fold the WAL in when it has grown."""
         before = self._world.now() - int(self._settings.retention.finished * 1000)
         try:
-            await self._writer.run(lambda store: _retire(store, before))
+            now = self._world.now()
+            await self._writer.run(lambda store: _retire(store, before, now))
             if self._store.db.wal_bytes() > policy.WAL_LIMIT:
                 self._store.db.checkpoint()
         except StoreError as error:
@@ -110,7 +111,8 @@ class Upkeep:
             self._log("upkeep", reason=error.message)
 
 
-def _retire(store: Store, before: int) -> None:
+def _retire(store: Store, before: int, now: int) -> None:
+    store.custody.retire(now, before)
     store.outbox.retire(before)
     store.inbox.retire(before)
     store.ledger.retire(before)

@@ -22,6 +22,7 @@ from fleet.engine.world import World
 from fleet.errors import Barred, Faulty, FleetError, Unreachable, WireError
 
 Log = Callable[..., None]
+Frame = Callable[[str, bytes, tuple[str, ...]], bytes]  # next hop, parcel, relays it came through
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,14 @@ class Cargo:
     parcel: Parcel
     kind: ParcelType = ParcelType.MAIL
     nonce: str = ""  # of a ping
+    origin: str = ""  # whose parcel it is when it is not ours: its answer is proven but not opened
+    via: tuple[str, ...] = ()  # relays it came through, this node last
 
 
 class Attempts:
     """Tries parcels on roads for one node."""
 
-    def __init__(self, opener: Opener, frame: Callable[[str, bytes], bytes], world: World, log: Log) -> None:
+    def __init__(self, opener: Opener, frame: Frame, world: World, log: Log) -> None:
         """Take what proves answers (`opener`), wraps hops (`frame`) and records bugs (`log`)."""
         self._opener = opener
         self._frame = frame
@@ -53,7 +56,7 @@ class Attempts:
     async def _try(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         blank = Attempt(cargo.parcel.pid, peer.id, channel.name, 0, 0.0, Result.DEFERRED)
         try:
-            parcel = self._fit(channel, peer.id, cargo.parcel)
+            parcel = self._fit(channel, peer.id, cargo)
             async with asyncio.timeout(step.deadline):
                 outcome = await channel.send(peer, parcel, step.deadline)
             return self._weigh(blank, outcome, cargo, channel.traits.framed)
@@ -73,10 +76,11 @@ class Attempts:
             self._log("bug", channel=channel.name, error=type(error).__name__)
             return replace(blank, reason=f"a bug in {channel.name}: {type(error).__name__}")
 
-    def _fit(self, channel: Channel, peer: str, parcel: Parcel) -> Parcel:
+    def _fit(self, channel: Channel, peer: str, cargo: Cargo) -> Parcel:
+        parcel = cargo.parcel
         if len(parcel) > channel.traits.max_bytes:
             raise Barred(f"{len(parcel)} bytes, {channel.name} takes {channel.traits.max_bytes}")
-        return replace(parcel, data=self._frame(peer, parcel.data)) if channel.traits.framed else parcel
+        return replace(parcel, data=self._frame(peer, parcel.data, cargo.via)) if channel.traits.framed else parcel
 
     def _weigh(self, blank: Attempt, outcome: Outcome, cargo: Cargo, framed: bool) -> Attempt:
         """Turn a channel's word into a result; only a proven answer is more than custody."""
@@ -93,6 +97,8 @@ class Attempts:
         opened = self._opener.open(data, framed=framed)
         if opened.peer.id != cargo.parcel.to or opened.header.re != cargo.parcel.pid or opened.type not in ANSWERS:
             raise WireError("it does not regard this parcel")
+        if cargo.origin:
+            return self._prove_for(blank, opened, cargo)
         items = self._opener.items(opened)
         self.on_opened(opened)
         if opened.type is ParcelType.PONG:
@@ -103,6 +109,12 @@ class Attempts:
         good = any(entry.fate in GOOD for entry in receipt.entries) if receipt.entries else receipt.fate in GOOD
         result = Result.DELIVERED if good else Result.REJECTED
         return replace(blank, result=result, receipt=receipt, reason="" if good else _why(receipt))
+
+    def _prove_for(self, blank: Attempt, opened: Opened, cargo: Cargo) -> Attempt:
+        """Prove an answer that is meant for the origin of a relayed parcel; it stays sealed."""
+        if opened.header.to != cargo.origin:
+            raise WireError("it answers somebody else")
+        return replace(blank, result=Result.DELIVERED, answer=opened.raw.signed + opened.raw.signature)
 
     def _prove_pong(self, blank: Attempt, pong: Ping, cargo: Cargo) -> Attempt:
         if cargo.kind is not ParcelType.PING or not sealing.same(pong.nonce.encode(), cargo.nonce.encode()):

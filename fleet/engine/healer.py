@@ -87,10 +87,15 @@ class Healer:
     def _due(self, peer: str, road: Road) -> bool:
         if (peer, road.name) in self._asking:
             return False
-        return road.link.health is Health.HEALING or self._silence(road.link) >= policy.PING_SILENCE
+        link = road.link
+        if link.health is Health.HEALING or self._silence(link) >= policy.PING_SILENCE:
+            return True
+        return self._world.steady() - link.proven_at >= policy.PING_PROOF
 
     def _silence(self, link: Link) -> float:
-        return self._world.steady() - max(link.heard_at, link.proven_at)
+        """Say how long a link told nothing; what is heard proves only the peer's direction, so no doubt ends by it."""
+        heard = link.heard_at if link.health is Health.HEALTHY else -1.0
+        return self._world.steady() - max(heard, link.proven_at)
 
     def _start(self, peer: Peer, road: Road) -> None:
         degraded = road.link.health is not Health.HEALTHY

@@ -27,7 +27,7 @@ from fleet.engine.roster import Learned, Roster
 from fleet.engine.turns import Turn, Turns
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
-from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError, WrongFleet
+from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError
 from fleet.store import Store
 from fleet.store.inbox import Arrival, Copy
 
@@ -50,6 +50,7 @@ class Ears:
     on_mail: Callable[[str, int], None]  # sender, how much of it is new
     on_owed: Callable[[str], None]
     on_heard: Callable[[str], None]
+    relay: Callable[[Opened], Awaitable[Answer]]  # what is for another node
     on_certificate: Callable[[Peer, list[bytes]], Awaitable[None]]
     on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
     count: Callable[[str], None]
@@ -99,7 +100,11 @@ class Receiver:
         try:
             opened = ears.opener.open(data, framed=framed)
             if opened.header.to != ears.roster.me.node:
-                raise WrongFleet("a parcel for another node")
+                turn.end()
+                return await ears.relay(opened)
+            road = policy.RELAYED if opened.via else road
+        except (StoreError, Busy):
+            return BUSY
         except WireError as error:
             ears.count(f"refused_{error.code}")
             ears.log("not authenticated", channel=road, reason=error.message)

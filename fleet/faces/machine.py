@@ -15,6 +15,8 @@ from fleet.faces import render
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
 
+MOVING = 10.0  # seconds a node may take to start anew where the operator said
+
 
 def init(args: Namespace, call: Caller, screen: Screen) -> int:
     """Make this machine the first of a new fleet."""
@@ -31,6 +33,7 @@ def invite(args: Namespace, call: Caller, screen: Screen) -> int:
     """Print a link with which one other machine can join."""
     address = args.address or _address(call, screen)
     found = call.ask("invite", ttl=args.ttl, trust=args.trust, address=address)
+    _await_move(found["moved"], call)
     if screen.json:
         screen.value(found)
         return 0
@@ -39,6 +42,16 @@ def invite(args: Namespace, call: Caller, screen: Screen) -> int:
     screen.talk(visible(f"on the other machine: fleet join LINK (valid for {left}, once)"))
     screen.talk(visible(f"both sides show the same words: {found['words']}"))
     return 0
+
+
+def _await_move(moved: dict[str, str], call: Caller) -> None:
+    """Wait until the node listens, or advertises, where the operator said: the link is of use then."""
+    deadline = time.monotonic() + MOVING
+    while moved and time.monotonic() < deadline:
+        here = call.alive() or {}
+        if all(here.get(key.removeprefix("node.")) == value for key, value in moved.items()):
+            return
+        time.sleep(0.02)
 
 
 def _address(call: Caller, screen: Screen) -> str:

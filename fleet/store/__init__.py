@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.store.custody import Custody
 from fleet.store.database import Database
 from fleet.store.inbox import Inbox
 from fleet.store.ledger import Ledger
@@ -22,6 +23,7 @@ class Store:
     inbox: Inbox
     ledger: Ledger
     members: Members
+    custody: Custody
     sequence: Sequence
 
     @classmethod
@@ -40,7 +42,7 @@ class Store:
         """
         reserve = ReserveFile((keys or path.parent / "keys") / "reserve.json")
         db = Database.open(path, readonly=readonly, vfs=vfs, synchronous=synchronous)
-        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Sequence(db, reserve))
+        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Custody(db), Sequence(db, reserve))
 
     def close(self) -> None:
         """Close the database."""

@@ -225,6 +225,26 @@ CREATE TABLE invite (
     address TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- Parcels kept for others, sealed: a chief's custody. Names stay until they expire, so that a repeat is known.
+CREATE TABLE custody (
+    pid       TEXT NOT NULL,
+    origin    TEXT NOT NULL,
+    addressee TEXT NOT NULL,
+    type      INTEGER NOT NULL,             -- core.parcel.ParcelType
+    exp       INTEGER NOT NULL,
+    hops      INTEGER NOT NULL,             -- relays its sender allows
+    via       TEXT NOT NULL,                -- relays it came through, this one last
+    tries     INTEGER NOT NULL,
+    due       INTEGER NOT NULL,
+    data      BLOB NOT NULL,                -- the parcel; empty once custody ended
+    taken_at  INTEGER NOT NULL,
+    ended     INTEGER NOT NULL DEFAULT 0,   -- when custody ended; 0 = held
+    PRIMARY KEY (origin, pid)
+) WITHOUT ROWID;
+
+-- What must be forwarded, the longest due first.
+CREATE INDEX custody_due ON custody (due) WHERE ended = 0;
+
 -- Single values that belong nowhere else.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
