@@ -30,6 +30,7 @@ class Writer:
         self._store = store
         self._waiting: list[tuple[Job, asyncio.Future[Any]]] = []
         self._gather = True
+        self._closed = False
         self._wake = asyncio.Event()
         self._thread = None if inline else ThreadPoolExecutor(1, "fleet-commit")
         self.commits = 0
@@ -41,8 +42,10 @@ class Writer:
         A job that may be `alone` does not wait for company: a received parcel's receipt shall not wait for the next one.
 
         It fails with what the job raised, with StoreError or DiskFull when the commit failed. Raises Busy when too much
-        waits already.
+        waits already, or after close().
         """
+        if self._closed:
+            raise Busy("the daemon is stopping")
         if len(self._waiting) >= policy.WRITER_QUEUE:
             raise Busy("the disk does not keep up; try again in a second")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -71,7 +74,7 @@ class Writer:
         jobs = [(job, future) for job, future in jobs if not future.cancelled()]
         if not jobs:
             return
-        error: FleetError | None = StoreError("the commit was broken off; nothing of it counts")
+        error: FleetError | None = StoreError("the commit was broken off; whether it counts, the store will say")
         try:
             results = self._perform(jobs)
             if self._thread is None:
@@ -105,7 +108,8 @@ class Writer:
         return results
 
     def close(self) -> None:
-        """Let a commit under way end, undo what is open, and refuse what still waits."""
+        """Let a commit under way end, undo what is open, and refuse what still waits or comes."""
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=True)
         jobs, self._waiting = self._waiting, []
