@@ -14,6 +14,7 @@ from fleet.store import Store
 
 _RETIRE_EVERY = 60.0  # seconds; each round deletes at most a thousand rows of a table
 _SPACE_EVERY = 2.0  # seconds between two looks at the disk
+_SET_BACK = 1.0  # seconds; a wall clock that lost more than so much against the steady one was set, not slewed
 
 
 class Upkeep:
@@ -36,6 +37,7 @@ class Upkeep:
         self._version = 0
         self._retired = 0.0
         self._looked = -_SPACE_EVERY
+        self._clocks = (world.now(), world.steady())
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -46,6 +48,7 @@ class Upkeep:
             await asyncio.sleep(policy.STORE_WATCH)
             await self._watch()
             await self._tell_restored()
+            await self._watch_clock()
             now = self._world.steady()
             if now - self._looked >= _SPACE_EVERY:
                 self._looked = now
@@ -86,6 +89,15 @@ class Upkeep:
         self._log("notice", kind=kind, reason=text)
         now = self._world.now()
         await self._writer.run(lambda store: store.ledger.notice(kind, text, now))
+
+    async def _watch_clock(self) -> None:
+        """Notice a wall clock that was set back: what waits until a time of the old clock would wait so much longer."""
+        (wall, steady), self._clocks = self._clocks, (self._world.now(), self._world.steady())
+        moved = self._clocks[0] - wall - int((self._clocks[1] - steady) * 1000)
+        if moved < -_SET_BACK * 1000:
+            self._log("clock", state="set back", seconds=-moved / 1000)
+            await self._writer.run(lambda store: store.outbox.shift(moved))
+            self.on_foreign_write()
 
     def _measure(self) -> None:
         """Stop accepting below the watermark; below a tenth of it the ballast is given up."""

@@ -86,6 +86,7 @@ _NEXT_EVENT = """SELECT min(due) FROM (
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 1
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 2
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 3)"""
+_SHIFT = "UPDATE outbox SET due = min(exp, due + ?) WHERE status < 4"
 _ORPHANS = "SELECT row FROM outbox INDEXED BY outbox_pending WHERE status > 0 AND status < 4 AND status = 2"
 _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
                       SELECT min(peer) FROM outbox WHERE status < 4
@@ -205,6 +206,10 @@ class Outbox:
         for row, status in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
             changes.setdefault(row, Change(row, Event.LAPSE if status == Status.SENDING else Event.DUE))
         return list(changes.values())
+
+    def shift(self, by: int) -> None:
+        """Move the times at which unfinished messages become due by so many ms: the wall clock was set. Expiries stay."""
+        self._conn.execute(_SHIFT, (by,))
 
     def orphans(self) -> list[Change]:
         """Find what a daemon that is gone had leased: nobody carries it, so it goes again at once."""
