@@ -58,7 +58,7 @@ class Courier:
         self._started: set[int] = set()  # batches that hold a place
         self._express = 0
         self._bulk = 0
-        self._eager = False
+        self._eager = True  # what an earlier life put off may go at once
         self._more = True
         self._crowded = False  # something is due that could not be taken
         self._next_event: int | None = None

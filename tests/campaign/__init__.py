@@ -1,1 +1,5 @@
-"""Campaigns: long random runs whose results add up in ledger.jsonl."""
+"""Random schedules against real nodes, the laws that must hold in all of them, and faults that must break one.
+
+    python -m tests.campaign sim --seeds 500 [--first 0] [--nodes 3-5] [--messages 200]
+    python -m tests.campaign faults [NAME …]
+"""

@@ -37,12 +37,19 @@ DEFAULT_ROADS = ("nats", "http", "ssh", "git")
 class Disk(Database):
     """A node's database whose power can be cut before or after the commit that is to come."""
 
-    def __init__(self, db: Database, on_cut: Callable[[], None]) -> None:
+    def __init__(self, db: Database, on_cut: Callable[[], None], on_closed: Callable[[list[tuple[str, str]]], None]) -> None:
         super().__init__(db.conn, db.path, readonly=False)
         self.dead = False
         self.commits = 0
         self.cut_before = self.cut_after = -1  # at which commit
         self._on_cut = on_cut
+        self._on_closed = on_closed
+        self._touched: set[int] = set()  # rows of the outbox
+        db.conn.set_update_hook(self._touch)
+
+    def _touch(self, kind: int, database: str, table: str, row: int) -> None:
+        if table == "outbox":
+            self._touched.add(row)
 
     def begin(self) -> None:
         """Begin, if there is power."""
@@ -58,6 +65,11 @@ class Disk(Database):
         if self.dead:
             raise StoreError("the power is gone")
         super().commit()
+        if self._touched:
+            rows, self._touched = sorted(self._touched), set()
+            marks = ",".join(map(str, rows))
+            closed = self.conn.execute(f"SELECT id, peer FROM outbox WHERE row IN ({marks}) AND status = 4").fetchall()
+            self._on_closed(closed)
         if self.commits == self.cut_after:
             self.cut()
             raise StoreError("the power is gone")
@@ -94,6 +106,7 @@ class Fleet:
         self.jumped = dict.fromkeys(self.names, 0.0)  # seconds the wall clock of a node is off
         self.on_log: Callable[[str, str, dict[str, Any]], None] = lambda name, event, fields: None
         self.on_crash: Callable[[str], None] = lambda name: None
+        self.on_closed: Callable[[str, list[tuple[str, str]]], None] = lambda name, rows: None  # DONE, on the disk
         self._dice = {name: random.Random(f"node {name} {seed}") for name in self.names}
         self._burials: set[asyncio.Task[None]] = set()
         if not enrolled:
@@ -119,7 +132,9 @@ class Fleet:
         )  # fmt: skip
         life = self.lives[name] = Life(node, channels)
         await node.start()
-        life.disk = Disk(node.store.db, lambda: self._powerless(name, life))
+        life.disk = Disk(
+            node.store.db, lambda: self._powerless(name, life), lambda rows: self.on_closed(name, rows)
+        )
         node.writer._store = dataclasses.replace(node.store, db=life.disk)
 
     async def stop(self, *names: str) -> None:

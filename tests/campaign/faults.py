@@ -1,0 +1,2 @@
+"""seeded faults"""
+def check_all(names): return 0
