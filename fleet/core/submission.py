@@ -55,8 +55,7 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     payload: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A message ready for the outbox; times in ms since the epoch, sizes in bytes."""
 
     id: str

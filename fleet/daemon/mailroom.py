@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from fleet.core.envelope import Kind, kind_of, read, stamp
 from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.lifecycle import Event, State, Status
@@ -71,7 +73,7 @@ class Mailroom:
         refusal = refusals.get((draft.peer, draft.type))
         if refusal is None:
             refusal = refusals[(draft.peer, draft.type)] = self._refusal(draft)
-        return _refused(draft, refusal) if refusal else draft
+        return msgspec.structs.replace(draft, refused=refusal) if refusal else draft
 
     def _refusal(self, draft: Draft) -> str:
         """Ask our gates for the caller's sake; its size was checked when the draft was made."""
@@ -213,11 +215,6 @@ def _over(row: Row, wanted: State) -> bool:
     if row.status is Status.DONE:
         return reached(row.reached, wanted)
     return row.status in (Status.REFUSED, Status.DEAD)
-
-
-def _refused(draft: Draft, reason: str) -> Draft:
-    fields = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
-    return Draft(**{**fields, "refused": reason})
 
 
 def error_words(error: FleetError) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from fleet.core import canonical
 from fleet.core.envelope import Envelope, content, digest, make_id, read, stamp
@@ -33,7 +34,7 @@ def draft(
     one = envelope(n, body=body, priority=priority, exp=exp)
     cut = content(canonical.encode(one), 0, exp)
     made = Draft(one.id, peer, one.type, priority, cut, digest(cut), exp, "", NOW, len(str(one.body)))
-    return replace(made, **fields)
+    return msgspec.structs.replace(made, **fields)
 
 
 def drafts(numbers: Iterable[int], peer: str = "mac2") -> list[Draft]:
