@@ -302,7 +302,7 @@ FAULTS: dict[str, Fault] = {
         (healthy_unproven, "healing"), (attempts_unrecorded, ""),
     )
 }  # fmt: skip
-QUICK = ("unsigned_ok", "custody_is_delivery", "leases_never_lapse", "late_receipt_ignored", "attempts_unrecorded")
+QUICK = ("unsigned_ok", "custody_is_delivery", "low_too_high", "late_receipt_ignored", "attempts_unrecorded")
 
 
 def caught(fault: Fault) -> str:
