@@ -18,6 +18,7 @@ from fleet.daemon.joining import join_fleet
 from fleet.daemon.tls import fingerprint
 from fleet.engine.identity import own_certificate
 from fleet.engine.receiver import store_learned
+from fleet.engine.roster import Learned
 from fleet.errors import FleetError, NoIdentity, UnknownPeer, UsageError, WireError
 from fleet.store import Store
 
@@ -193,31 +194,36 @@ class Control:
         now = node.world.now()
         invite = await node.writer.run(lambda store: store.members.invite(request.id, now))
         if invite is None:
-            raise WireError("used, expired or never given")
+            raise WireError(await node.writer.run(lambda store: store.members.invite_fault(request.id, now)))
         manifest = enrolment.check_request(request, invite.secret.reveal(), node.ring.fleet)
-        known = node.roster.get(manifest.node)
-        if manifest.node == node.id or (known is not None and known.key and known.key != request.key):
-            raise WireError(f"the name {manifest.node} is another member's")
-        certificate = own_certificate(
-            node.ring.root, node.ring.fleet, manifest.node, request.key,  # type: ignore[arg-type]
-            serial=max(now, known.certificate_serial + 1 if known else 0), issued=now, trust=invite.trust,
-        )  # fmt: skip
+        serial, certificate = self._certify(manifest.node, request.key, invite.trust, now)
         intros = tuple(node.roster.intros())
-        _, learned = node.roster.learn(join_intro(certificate, request.manifest))
+        guest = Learned(manifest.node, serial, certificate, manifest.serial, request.manifest)
 
         def take(store: Store) -> None:
             if store.members.take_invite(request.id, now) is None:
-                raise WireError("used")
-            if learned is not None:
-                store_learned(store, learned)
+                raise WireError("used")  # by another who came at the same time: this one is nobody yet
+            store_learned(store, guest)
 
         await node.writer.run(take)
+        node.roster.learn(join_intro(certificate, request.manifest))
         await self._admitted(manifest)
         welcome = Welcome(
             v=policy.WIRE_VERSION, proof=b"", certificate=certificate, fleet_key=node.ring.fleet_keys[0].reveal(),
             intros=intros, revocation=node.roster.revocation_frame, broker=node.roads.broker_url(),
         )  # fmt: skip
         return enrolment.write_welcome(welcome, invite.secret.reveal(), manifest.seal, node.world.dice(32))
+
+    def _certify(self, guest: str, key: bytes, trust: int, now: int) -> tuple[int, bytes]:
+        """Sign a guest's certificate, above every serial it had or lost; gives serial and frame. Raises WireError."""
+        node = self._node
+        known = node.roster.get(guest)
+        if guest == node.id or (known is not None and known.key and known.key != key):
+            raise WireError(f"the name {guest} is another member's")
+        serial = max(now, known.certificate_serial + 1 if known else 0, node.roster.revocation.nodes.get(guest, 0))
+        return serial, own_certificate(
+            node.ring.root, node.ring.fleet, guest, key, serial=serial, issued=now, trust=trust,  # type: ignore[arg-type]
+        )  # fmt: skip
 
     async def _admitted(self, manifest: Manifest) -> None:
         """Make a new member known: the broker's users, and everybody who was here before."""

@@ -155,7 +155,7 @@ class Exchange:
         def job(store: Store) -> tuple[Settlement, list[Applied]]:
             parcel = store.ledger.parcel(receipt.pid)
             if parcel is None or parcel.peer != peer.id:
-                return Settlement(), []
+                return Settlement(wrong=0 if parcel is None else 1), []  # it vouched for mail that was another's
             fresh = not parcel.answered
             settlement = settle(receipt, store.outbox.by_rows(parcel.rows), now, fresh=fresh)
             store.ledger.answered(parcel.number)

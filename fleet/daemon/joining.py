@@ -39,13 +39,20 @@ async def join_fleet(
     link = read_link(link_text)
     if link.expires < world.now():
         raise JoinRefused("the link has expired", hint=f"fleet invite, on {link.name}")
-    _check_alone(paths, ring)
-    guest = dataclasses.replace(ring, fleet=link.fleet)
-    manifest = write_frame(describe(guest, settings, place, serial=world.now()), ring.signing)
-    request = write_request(link, ring.signing.public, manifest, world.dice(32))
+    guest = _as_guest(paths, ring, link, world)
+    manifest = write_frame(describe(guest, settings, place, serial=world.now()), guest.signing)
+    request = write_request(link, guest.signing.public, manifest, world.dice(32))
     answer = await _ask(settings, link, request)
-    welcome, certificate = read_welcome(answer, link, ring.opening[0], ring.signing.public)
+    welcome, certificate = read_welcome(answer, link, guest.opening[0], guest.signing.public)
     return _settle(paths, ring, link, certificate, welcome, manifest)
+
+
+def _as_guest(paths: Paths, ring: KeyRing, link: Link, world: World) -> KeyRing:
+    """Be who joins: a machine that was revoked comes back into its own fleet with new keys, never with the old ones."""
+    if ring.fleet == link.fleet and ring.root_public == link.root:
+        return dataclasses.replace(ring, signing=ring.next_signing(world.dice))
+    _check_alone(paths, ring)
+    return dataclasses.replace(ring, fleet=link.fleet)
 
 
 def _check_alone(paths: Paths, ring: KeyRing) -> None:
@@ -91,6 +98,9 @@ def _settle(
             _keep(store, link, certificate, welcome, manifest)
     finally:
         store.close()
+    pending = ring.pending_signing()
+    if pending is not None and pending.public == certificate.key:
+        ring.take_next_signing().rotate_opening().rotate_nats()  # the manifest of its next start names them
     words: Mapping[str, Any] = {"node.id": ring.node, "node.fleet": link.fleet, "nats.url": welcome.broker}
     for key, value in {**words, "nats.serve": False}.items():
         edit.set_key(paths, key, value)
@@ -114,6 +124,7 @@ def _keep(store: Store, link: Link, certificate: Certificate, welcome: Welcome, 
         revocation = read_frame(Revocation, welcome.revocation, link.root)
         store.members.put_revocation(revocation.version, welcome.revocation)
     store.members.set_meta("root_node", link.name)
+    store.members.set_meta("fleet_key", "")  # the root's word on another fleet's key
 
 
 def _read_intro(intro: bytes, link: Link) -> tuple[Certificate, Manifest]:

@@ -91,7 +91,7 @@ def _manifest(store: Store, ring: KeyRing, settings: Settings, place: Place, wor
     new = describe(ring, settings, place, serial=old.serial if old else now)
     if new == old:
         return stored
-    serial = max(now, old.serial + 1) if old else now
+    serial = max(now, known.manifest_serial + 1 if known else 0)
     frame = write_frame(msgspec.structs.replace(new, serial=serial), ring.signing)
     store.members.put_manifest(ring.node, serial, frame)
     return frame

@@ -7,6 +7,8 @@ parcel and the certificate comes home the same way. Whatever breaks off in the m
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +25,7 @@ from fleet.store.keys import KeyRing
 if TYPE_CHECKING:
     from fleet.daemon.service import Node
 
+Taker = Callable[[Peer, bytes], Awaitable[None]]
 KINDS = ("sign", "seal", "nats", "fleet")
 
 
@@ -109,23 +112,38 @@ class Rotation:
         """Give the root's word on the fleet key: signed here, or kept from when it came; empty without one."""
         node = self._node
         key = node.ring.fleet_keys[0].reveal()
-        stored = await node.writer.run(lambda store: store.members.meta("fleet_key"))
-        if stored:
-            frame = bytes.fromhex(stored)
-            if read_frame(FleetKey, frame, node.ring.root_public).key == key:
-                return frame
+        frame, known = await self._stored_word()
+        if known is not None and known.key == key:
+            return frame
         if node.ring.root is None:
             return b""
-        word = FleetKey(v=policy.WIRE_VERSION, fleet=node.ring.fleet, serial=node.world.now(), key=key)
+        serial = max(node.world.now(), known.serial + 1 if known else 0)
+        word = FleetKey(v=policy.WIRE_VERSION, fleet=node.ring.fleet, serial=serial, key=key)
         frame = write_frame(word, node.ring.root)
         await node.writer.run(lambda store: store.members.set_meta("fleet_key", frame.hex()))
         return frame
 
-    async def certificate_came(self, peer: Peer, items: list[bytes]) -> None:
-        """Take in what a member sent about keys: a wish for the root, a certificate for us, the root's fleet key."""
-        takers = {Renewal: self._renew, Certificate: self._certificate, FleetKey: self._fleet_key}
+    async def _stored_word(self) -> tuple[bytes, FleetKey | None]:
+        """Give the root's last word on the fleet key as it was kept; none, or one of another fleet, is none."""
+        stored = await self._node.writer.run(lambda store: store.members.meta("fleet_key"))
+        frame = bytes.fromhex(stored or "")
+        try:
+            return frame, read_frame(FleetKey, frame, self._node.ring.root_public)
+        except WireError:
+            return b"", None
+
+    async def certificate_came(self, peer: Peer, items: list[bytes], in_force: bool) -> None:
+        """Take in what a member sent about keys: a wish for the root, a certificate for us, the root's fleet key.
+
+        `in_force`: the parcel was signed with the key its certificate names, not with the one before.
+        """
+        takers: dict[object, Taker] = {
+            Renewal: partial(self._renew, in_force),
+            Certificate: self._certificate,
+            FleetKey: self._fleet_key,
+        }
         for item in items:
-            taker = takers.get(kind_of_frame(item))  # type: ignore[arg-type]
+            taker = takers.get(kind_of_frame(item))
             try:
                 if taker is not None:
                     await taker(peer, item)
@@ -133,15 +151,16 @@ class Rotation:
                 self._node.exchange.count("proof_certificate")
                 self._node.log("a false word about keys", peer=peer.id, reason=error.message)
 
-    async def _renew(self, peer: Peer, item: bytes) -> None:
-        """Certify a member's new key, where the root key is; its parcel was signed by the key in force."""
+    async def _renew(self, in_force: bool, peer: Peer, item: bytes) -> None:
+        """Certify a member's new key, where the root key is; a retired key wishes for nothing any more."""
         node = self._node
         if node.ring.root is None:
             return
         wish = read_frame(Renewal, item, claimed_key(item))
-        if wish.node != peer.id or wish.fleet != node.ring.fleet or wish.serial > peer.certificate_serial:
-            raise WireError("a wish for another node, fleet or time")
         granted = wish.key == peer.key  # before, and the answer was lost
+        timely = granted or (in_force and wish.serial == peer.certificate_serial)
+        if wish.node != peer.id or wish.fleet != node.ring.fleet or not timely:
+            raise WireError("a wish for another node, fleet or time, or of a retired key")
         frame = node.roster.certificate_of(peer.id) if granted else self._certify(node.ring.root, peer.id, wish.key)
         node.returns.post(Letter(peer.id, ParcelType.CERTIFICATE, (frame,)))
 
@@ -173,8 +192,10 @@ class Rotation:
         word = read_frame(FleetKey, frame, node.ring.root_public)
         if word.fleet != node.ring.fleet:
             raise WireError("a key of another fleet")
-        stored = await node.writer.run(lambda store: store.members.meta("fleet_key"))
-        if stored and read_frame(FleetKey, bytes.fromhex(stored), node.ring.root_public).serial >= word.serial:
+        if word.key == node.ring.fleet_keys[0].reveal():
+            node.hops.knows(peer.id)
+        _, known = await self._stored_word()
+        if known is not None and known.serial >= word.serial:
             return
         await node.writer.run(lambda store: store.members.set_meta("fleet_key", frame.hex()))
         node.hops.hold((one.id for one in node.roster.peers() if one.id != peer.id), node.ring.fleet_keys[0])

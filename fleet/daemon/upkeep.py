@@ -41,7 +41,6 @@ class Upkeep:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self._store.db.make_ballast()
         self._version = await self._writer.run(lambda store: store.db.data_version())
         await self._compare_mark()
         while True:
@@ -100,7 +99,7 @@ class Upkeep:
             self.on_foreign_write()
 
     def _measure(self) -> None:
-        """Stop accepting below the watermark; below a tenth of it the ballast is given up."""
+        """Stop accepting below the watermark; below a tenth of it the ballast is given up and the WAL folded in."""
         free = self._store.db.free_space()
         enough = free >= self._settings.retention.free
         if enough and not self.room_left:
@@ -108,6 +107,13 @@ class Upkeep:
         if not enough and self.room_left:
             self._log("disk", state="below the watermark: no new mail", free=free)
         self.room_left = enough
+        try:
+            if enough:
+                self._store.db.make_ballast()
+            elif free < self._settings.retention.free // 10 and self._store.db.relieve():
+                self._log("disk", state="full: what was put aside is given up, so that accepted mail can go on", free=free)
+        except StoreError as error:
+            self._log("upkeep", reason=error.message)
 
     async def retire(self) -> None:
         """Delete what is finished and old, and fold the WAL in when it has grown."""
@@ -128,3 +134,4 @@ def _retire(store: Store, before: int, now: int) -> None:
     store.outbox.retire(before)
     store.inbox.retire(before)
     store.ledger.retire(before)
+    store.members.expire_invites(before)

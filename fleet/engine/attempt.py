@@ -46,6 +46,7 @@ class Attempts:
         self._world = world
         self._log = log
         self.on_opened: Callable[[Opened], None] = lambda opened: None
+        self.on_unproven: Callable[[str], None] = lambda code: None
 
     async def make(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         """Carry `cargo` over one road within the step's deadline and say truthfully what came of it."""
@@ -91,16 +92,17 @@ class Attempts:
         try:
             return self._prove(blank, outcome.data, cargo, framed)
         except WireError as error:
+            self.on_unproven(error.code)
             return replace(blank, reason=f"an answer that proves nothing: {error.message}")
 
     def _prove(self, blank: Attempt, data: bytes, cargo: Cargo, framed: bool) -> Attempt:
         opened = self._opener.open(data, framed=framed)
+        self.on_opened(opened)
         if opened.peer.id != cargo.parcel.to or opened.header.re != cargo.parcel.pid or opened.type not in ANSWERS:
             raise WireError("it does not regard this parcel")
         if cargo.origin:
             return self._prove_for(blank, opened, cargo)
         items = self._opener.items(opened)
-        self.on_opened(opened)
         if opened.type is ParcelType.PONG:
             return self._prove_pong(blank, read_ping(items[0]), cargo)
         receipt = read_receipt(items[0])

@@ -14,7 +14,7 @@ from fleet.core import policy
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import Ping
-from fleet.engine.roster import Learned, Roster
+from fleet.engine.roster import Learned, Revoked, Roster
 from fleet.engine.world import World
 from fleet.errors import WireError
 
@@ -69,18 +69,24 @@ class Gossip:
         for at in range(0, len(intros), policy.GOSSIP_INTROS):
             self.post(Letter(peer, ParcelType.MANIFEST, tuple(intros[at : at + policy.GOSSIP_INTROS])))
 
-    def learn(self, intros: list[bytes]) -> list[Learned]:
-        """Take in the intros a member sent; false ones are passed over, the root's signature decides."""
-        news = []
+    def learn(self, intros: list[bytes]) -> tuple[list[Learned], list[str]]:
+        """Take in the intros a member sent; gives the news, and why others are false: the root's signature decides.
+
+        One that was revoked is passed over: its sender may not have heard of it yet.
+        """
+        news, false = [], []
         for intro in intros:
             try:
                 node, learned = self._roster.learn(intro)
-            except WireError:
+            except Revoked:
+                continue
+            except WireError as error:
+                false.append(error.message)
                 continue
             if learned is not None:
                 news.append(learned)
                 self.on_learned(node)
-        return news
+        return news, false
 
     async def revoke(self, frame: bytes) -> None:
         """Take in a revocation list, if it is newer. Raises WireError for a false one."""

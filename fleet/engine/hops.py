@@ -44,6 +44,10 @@ class Hops:
         """Go on speaking to `peers` in an older key until they are heard in the newer."""
         self._older.update(dict.fromkeys(peers, _name(key)))
 
+    def knows(self, peer: str) -> None:
+        """Take note that a peer has the key in force: it handed it over itself."""
+        self._older.pop(peer, None)
+
     def heard(self, peer: str, key: Secret) -> None:
         """Take note of the key a proven parcel of `peer` was framed with."""
         if key is self._roster.me.fleet_keys[0]:

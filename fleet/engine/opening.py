@@ -49,22 +49,29 @@ class Opener:
         if framed:
             via, data, key_used = self._hops.unwrap(data)
         raw = layout.take_apart(data)
-        learned = None
-        found = self._roster.by_kid(raw.kid)
-        if raw.intro:
-            _, learned = self._roster.learn(raw.intro)
-            found = self._roster.by_kid(raw.kid)
-        if found is None:
-            raise Forged("signed by nobody this fleet knows")
-        peer, key = found
+        node, key = self._signer(raw)
         header = sealing.check(raw, key)
-        if header.sender != peer.id:
-            raise Forged(f"signed by {peer.id} in another's name")
+        if header.sender != node:
+            raise Forged(f"signed by {node} in another's name")
         if header.fleet != self._roster.me.fleet:
             raise WrongFleet()
+        learned = self._roster.learn(raw.intro)[1] if raw.intro else None
+        peer = self._roster.get(node)
+        if peer is None:
+            raise Forged("signed by nobody this fleet knows")
         if key_used is not None and not via:
             self._hops.heard(peer.id, key_used)
         return Opened(raw, header, peer, via, learned)
+
+    def _signer(self, raw: Raw) -> tuple[str, bytes]:
+        """Find who must have signed: whom the intro vouches for, else a member known by this key."""
+        vouched = self._roster.vouched(raw.intro, raw.kid) if raw.intro else None
+        if vouched is not None:
+            return vouched
+        known = self._roster.by_kid(raw.kid)
+        if known is None:
+            raise Forged("signed by nobody this fleet knows")
+        return known[0].id, known[1]
 
     def items(self, opened: Opened) -> list[bytes]:
         """Unseal a parcel meant for this node. Raises WrongFleet, Unopened, InnerMismatch or Malformed."""

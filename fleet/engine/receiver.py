@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fleet.core import canonical, policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
@@ -17,6 +18,7 @@ from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.core.sealing import kid_of
 from fleet.engine.gossip import Gossip, Letter
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Order, system_item, write_parcel
@@ -51,7 +53,7 @@ class Ears:
     on_owed: Callable[[str], None]
     on_heard: Callable[[str], None]
     relay: Callable[[Opened], Awaitable[Answer]]  # what is for another node
-    on_certificate: Callable[[Peer, list[bytes]], Awaitable[None]]
+    on_certificate: Callable[[Peer, list[bytes], bool], Awaitable[None]]  # …, signed with the peer's key in force
     on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
     count: Callable[[str], None]
     log: Callable[..., None]
@@ -99,6 +101,7 @@ class Receiver:
         ears = self._ears
         try:
             opened = ears.opener.open(data, framed=framed)
+            await self._store_learned(opened.learned)
             if opened.header.to != ears.roster.me.node:
                 turn.end()
                 return await ears.relay(opened)
@@ -110,7 +113,6 @@ class Receiver:
             ears.log("not authenticated", channel=road, reason=error.message)
             return NOTHING
         try:
-            await self._store_learned(opened.learned)
             answer = await self._open(opened, road, turn, replies=replies)
         except (StoreError, Busy) as error:
             ears.log("busy", channel=road, reason=error.message)
@@ -195,13 +197,20 @@ class Receiver:
             beat = read_heartbeat(items[0])
             ears.gossip.compare(peer, beat.known, beat.revocation)
         elif opened.type is ParcelType.CERTIFICATE:
-            await ears.on_certificate(peer, items)
+            await ears.on_certificate(peer, items, opened.raw.kid == kid_of(peer.key))
         elif opened.type is ParcelType.MANIFEST:
-            for learned in ears.gossip.learn(items):
-                await self._store_learned(learned)
+            await self._learn(peer, items)
         elif opened.type is ParcelType.REVOCATION:
             await self._revoke(peer, items[0])
         return CUSTODY
+
+    async def _learn(self, peer: Peer, intros: list[bytes]) -> None:
+        learned, false = self._ears.gossip.learn(intros)
+        for one in learned:
+            await self._ears.writer.run(partial(_store, one))
+        for reason in false:
+            self._ears.count("proof_manifest")  # it signed a parcel around what its owner never said
+            self._ears.log("a false manifest", peer=peer.id, reason=reason)
 
     async def _revoke(self, peer: Peer, frame: bytes) -> None:
         try:
@@ -244,9 +253,7 @@ class _Gates:
         said = self._said.get(key)
         if said is None:
             kind = kind_of(envelope.type, self._ears.kinds)
-            case = Case(
-                Direction.IN, kind, size, self._ears.limit, self._peer.id, True, self._peer.enabled, self._level
-            )
+            case = Case(Direction.IN, kind, size, self._ears.limit, self._peer.id, True, self._peer.enabled, self._level)
             found = judge(case).decisive
             said = self._said[key] = f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
         return said
@@ -258,11 +265,13 @@ def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
     return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), envelope.exp < now)
 
 
+def _store(learned: Learned, store: Store) -> None:
+    store_learned(store, learned)
+
+
 def store_learned(store: Store, learned: Learned) -> None:
     """Store a member's newer frames."""
     if learned.certificate:
         store.members.put_certificate(learned.node, learned.certificate_serial, learned.certificate)
     if learned.manifest:
         store.members.put_manifest(learned.node, learned.manifest_serial, learned.manifest)
-
-

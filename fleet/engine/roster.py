@@ -18,6 +18,12 @@ from fleet.engine.identity import Identity
 from fleet.errors import Forged, WireError, WrongFleet
 
 
+class Revoked(Forged):
+    """The root retired this certificate."""
+
+    code = "revoked"
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A member's newer frames, to be stored; an empty one did not change."""
@@ -107,27 +113,44 @@ class Roster:
 
         Raises Malformed, Forged or WrongFleet; a revoked certificate is Forged. Older frames are passed over.
         """
-        certificate_frame, manifest_frame = split_intro(intro)
         known = self._known_frames.get(intro)
         if known is not None and known in self._peers:
             return known, None
+        certificate, manifest = self._read(intro)
+        learned = self._take(certificate, manifest, *split_intro(intro))
+        self._known_frames = {join_intro(m.certificate_frame, m.manifest_frame): n for n, m in self._members.items()}
+        return certificate.node, learned
+
+    def vouched(self, intro: bytes, kid: bytes) -> tuple[str, bytes] | None:
+        """Give the node and key that an intro vouches for under the name `kid`, nothing taken in; None = it says no more
+        than is known. Raises as learn() does.
+        """
+        if self._known_frames.get(intro) in self._peers:
+            return None
+        certificate, _ = self._read(intro)
+        member = self._members.get(certificate.node)
+        newer = member is None or member.certificate is None or certificate.serial > member.certificate.serial
+        if certificate.node == self.me.node or not newer or kid_of(certificate.key) != kid:
+            return None
+        return certificate.node, certificate.key
+
+    def _read(self, intro: bytes) -> tuple[Certificate, Manifest]:
+        certificate_frame, manifest_frame = split_intro(intro)
         certificate = read_frame(Certificate, certificate_frame, self.me.root_public)
         self._check(certificate)
         manifest = read_frame(Manifest, manifest_frame, certificate.key)
         if manifest.node != certificate.node or manifest.fleet != certificate.fleet:
             raise Forged("a manifest of somebody else")
-        learned = self._take(certificate, certificate_frame, manifest, manifest_frame)
-        self._known_frames = {join_intro(m.certificate_frame, m.manifest_frame): n for n, m in self._members.items()}
-        return certificate.node, learned
+        return certificate, manifest
 
     def _check(self, certificate: Certificate) -> None:
         if certificate.fleet != self.me.fleet:
             raise WrongFleet(f"a certificate of fleet {certificate.fleet}")
         if certificate.serial < self.revocation.nodes.get(certificate.node, 0):
-            raise Forged(f"the certificate of {certificate.node} was revoked")
+            raise Revoked(f"the certificate of {certificate.node} was revoked")
 
     def _take(
-        self, certificate: Certificate, certificate_frame: bytes, manifest: Manifest, manifest_frame: bytes
+        self, certificate: Certificate, manifest: Manifest, certificate_frame: bytes, manifest_frame: bytes
     ) -> Learned | None:
         if certificate.node == self.me.node:
             return None

@@ -54,9 +54,11 @@ _ALL_WORDS = "SELECT peer, words FROM words ORDER BY peer"
 _REMOVE_WORDS = "DELETE FROM words WHERE peer = ?"
 _REMOVE_FRAMES = "DELETE FROM frame WHERE node = ?"
 _PUT_INVITE = "INSERT INTO invite (id, secret, expires, trust, address) VALUES (?, ?, ?, ?, ?)"
-_INVITES = "SELECT id, secret, expires, trust, address FROM invite WHERE expires > ? ORDER BY expires, id"
-_INVITE = "SELECT id, secret, expires, trust, address FROM invite WHERE id = ? AND expires > ?"
-_TAKE_INVITE = "DELETE FROM invite WHERE id = ? AND expires > ? RETURNING id, secret, expires, trust, address"
+_OPEN = "SELECT id, secret, expires, trust, address FROM invite WHERE secret != x'' AND expires > ?"  # used = no secret
+_INVITES = f"{_OPEN} ORDER BY expires, id"
+_INVITE = f"{_OPEN} AND id = ?"
+_USE_INVITE = "UPDATE invite SET secret = x'' WHERE id = ?"
+_STATE = "SELECT CASE WHEN secret = x'' THEN 'used' WHEN expires <= ? THEN 'expired' ELSE '' END FROM invite WHERE id = ?"
 _EXPIRE_INVITES = "DELETE FROM invite WHERE expires <= ? RETURNING id"
 _META = "SELECT value FROM meta WHERE key = ?"
 _SET_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -136,18 +138,26 @@ class Members:
 
     def invite(self, id: str, now: int) -> Invite | None:
         """Look at an open invitation without using it, to check a proof against its secret."""
-        return _invite(self._conn.execute(_INVITE, (id, now)).get)
+        return _invite(self._conn.execute(_INVITE, (now, id)).get)
 
     def take_invite(self, id: str, now: int) -> Invite | None:
         """Use an invitation: it is given once; None when it is unknown, used or expired."""
-        return _invite(next(iter(self._conn.execute(_TAKE_INVITE, (id, now)).fetchall()), None))
+        found = self.invite(id, now)
+        if found is not None:
+            self._conn.execute(_USE_INVITE, (id,))
+        return found
+
+    def invite_fault(self, id: str, now: int) -> str:
+        """Say why an invitation is not open: used, expired, never given; empty when it is."""
+        found = self._conn.execute(_STATE, (now, id)).get
+        return "never given" if found is None else str(found)
 
     def invites(self, now: int) -> list[Invite]:
         """List the invitations that are open at `now` (ms)."""
         return [Invite(id, Secret(secret), *rest) for id, secret, *rest in self._conn.execute(_INVITES, (now,))]
 
     def expire_invites(self, now: int) -> int:
-        """Delete the invitations whose time is over; says how many."""
+        """Delete the invitations whose time was over at `now`, used ones too; says how many."""
         return len(self._conn.execute(_EXPIRE_INVITES, (now,)).fetchall())
 
     def meta(self, key: str) -> str | None:
