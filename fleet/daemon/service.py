@@ -101,6 +101,7 @@ class Node:
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
         self.attempts.on_opened = self.exchange.answer_opened
+        self.attempts.on_unproven = lambda code: self.exchange.count(f"unproven_{code}")
         self.cascade = Cascade(channels, self.attempts, self.links)
         self.introductions = Introductions(self.roster)
         self.gossip = Gossip(self.roster, self.world)
