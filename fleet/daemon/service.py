@@ -40,6 +40,7 @@ from fleet.engine.roster import Roster
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import World, real_world
 from fleet.engine.writer import Writer
+from fleet.errors import FleetError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
 
@@ -212,7 +213,16 @@ class Node:
         """Let something run beside the rest; it ends with the node."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        """Say why something that ran beside the rest ended badly: a full disk, or a bug."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, FleetError):
+            self.log("failed", reason=error.message)
+        elif error is not None:
+            self.log("bug", part="node", error=type(error).__name__)
 
     async def stop(self) -> None:
         """Stop in reverse: no new parcels, those under way lapse, the last commits land, the roads close."""

@@ -158,6 +158,19 @@ class Database:
         self.ballast.unlink(missing_ok=True)
         return there
 
+    def relieve(self) -> bool:
+        """Make room on a full disk: the bytes put aside, and what the WAL holds; says whether there was a ballast.
+
+        Over a connection of its own: the writer's may be in a transaction, or with its thread. Raises StoreError.
+        """
+        there = self.drop_ballast()
+        other = Database.open(self.path)
+        try:
+            other.checkpoint()
+        finally:
+            other.close()
+        return there
+
     def integrity(self) -> list[str]:
         """Let SQLite look for damage; gives what it finds, nothing when the file is sound."""
         with _translated(self.path):
