@@ -77,6 +77,7 @@ class Node:
         self.home = home
         self.prefix = tuple(prefix)
         self.bind = bind
+        self.log_file = home.parent / f"{name}.log"  # beside the home: a full home must not silence it
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLEET_", "XDG_"))}
         self.environ = {**kept, "HOME": str(home.parent), "FLEET_HOME": str(home), "FLEET_API": "off", **environ}
         self.process: subprocess.Popen[bytes] | None = None
@@ -132,10 +133,6 @@ class Node:
             return self.alive()
 
         until(up, f"{self.name} is up; it said {self.log[-2000:]}")
-
-    @property
-    def log_file(self) -> Path:
-        return self.home.parent / f"{self.name}.log"  # beside the home: a full home must not silence it
 
     @property
     def log(self) -> str:
