@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
+QUIET = 8.0  # % of all cores that other work may use while something is measured
+
 
 @dataclass(frozen=True)
 class Row:
@@ -72,6 +76,15 @@ def show(rows: Sequence[Row], as_json: bool) -> int:
 def machine() -> str:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {load}"
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Wait at most so many seconds until other work leaves the cores alone; says what was left when it does not."""
+    deadline = time.monotonic() + patience
+    while (busy := psutil.cpu_percent(1.0)) > QUIET:
+        if time.monotonic() > deadline:
+            talk(f"  other work uses {busy:.0f} % of the cores: what follows is worse than it is")
+            return
 
 
 def talk(text: str) -> None:
