@@ -70,6 +70,7 @@ LETTERS_WAITING = 64  # system letters kept for one peer; whoever misses one ask
 IN_FLIGHT = 4  # parcels of one peer under way; the round trip of one hides the fsync of the next
 IN_FLIGHT_EXPRESS = 2  # more, for high and urgent only, so that they never wait behind bulk
 LEASE_MARGIN = 5.0  # a lease outlives its walk's last deadline by this much
+SEAL_IN_THREAD = 64 * 1024  # bytes; sealing more takes a quarter of a millisecond and up, a thread's hop a tenth
 WRITER_QUEUE = 4096  # jobs waiting for the disk before submitters are told to come later
 COURIER_NAP = 30.0  # a courier with nothing due looks again after this long, whatever it was told
 COURIER_CROWDED = 1.0  # …and one that cannot take what is due, for lack of room or of the peer, after this long

@@ -161,7 +161,7 @@ class Node:
         return Hands(
             self.writer, self.cascade, self.roster, self.introductions, self.world, patience,
             lambda word: kind_of(word, self.kinds).tries, self.exchange.applied, self.waiting.walked,
-            self.exchange.settled, self.log,
+            self.exchange.settled, self.log, threads=not self._inline,
         )  # fmt: skip
 
     async def _load(self) -> None:

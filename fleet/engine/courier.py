@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status
 from fleet.core.outcome import Attempt
-from fleet.core.parcel import ParcelType
+from fleet.core.parcel import Parcel, ParcelType
 from fleet.core.plan import backoff, patience
 from fleet.engine.attempt import Cargo
 from fleet.engine.cascade import Cascade, Journey
@@ -43,6 +43,7 @@ class Hands:
     on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
     on_receipt: Callable[[str, Settlement], None]
     log: Callable[..., None]
+    threads: bool = True  # a simulation has none
 
 
 class Courier:
@@ -169,7 +170,7 @@ class Courier:
             urgent=batch.express, pid=batch.pid,
         )  # fmt: skip
         try:
-            parcel = write_parcel(hands.roster.me, batch.peer, batch.items, order, hands.world)
+            parcel = await self._seal(batch, order)
             journey = await hands.cascade.walk(
                 batch.peer, Cargo(parcel), batch.steps, lambda late: self._late(batch, late)
             )
@@ -178,6 +179,13 @@ class Courier:
             hands.log("unsendable", peer=self.peer, reason=error.message)
         hands.introductions.walked(self.peer, answered=journey.proven is not None)
         await self._settle(batch, journey)
+
+    async def _seal(self, batch: Batch, order: Order) -> Parcel:
+        """Write the parcel; a large one in a thread, where sealing and signing let go of the interpreter lock."""
+        hands = self._hands
+        if hands.threads and sum(map(len, batch.items)) > policy.SEAL_IN_THREAD:
+            return await asyncio.to_thread(write_parcel, hands.roster.me, batch.peer, batch.items, order, hands.world)
+        return write_parcel(hands.roster.me, batch.peer, batch.items, order, hands.world)
 
     async def _settle(self, batch: Batch, journey: Journey) -> None:
         if journey.proven is None:
