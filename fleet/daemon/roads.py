@@ -99,10 +99,25 @@ class RoadKeeper:
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT
             last = 0 if chosen else self._last_port()
-            return {"bind": self._settings.node.bind if chosen else "", "last_port": last, "tls": self._door_tls()}
+            return {
+                "bind": self._settings.node.bind if chosen else "", "last_port": last, "tls": self._door_tls(),
+                "own_ports": self._own_ports(),
+            }
         if name == policy.RELAYED:
             return {"chiefs": lambda peer: self.find_chiefs(peer)}
         return {}
+
+    def _own_ports(self) -> list[int]:
+        """List the ports of this machine that no peer's address may lead to: the local API's and the broker's."""
+        listen = self._settings.api.listen
+        ports = [split_address(listen)[1]] if listen != "off" else []
+        return ports + ([self.broker.port] if self.broker is not None else [])
+
+    def trust_own_words(self, said: Callable[[str, str], bool]) -> None:
+        """Tell the http road which addresses the operator gave, peer by peer: those may lead anywhere."""
+        http = self.channels.get("http")
+        if http is not None and hasattr(http, "own_word"):
+            http.own_word = said
 
     def _last_port(self) -> int:
         """Recall the parcel door's port of earlier runs: the others know it, and may have no other road to us."""
