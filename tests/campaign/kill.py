@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
                 print("\n".join(result.findings[:40]), flush=True)
                 break
     note(
-        args.ledger, campaign="kill", seed=seed, rounds=number, kills=result.kills, accepted=result.accepted,
+        args.ledger, what="kill", seed=seed, rounds=number, kills=result.kills, accepted=result.accepted,
         by_command=result.by_command, recovered=result.recovered, slowest_drain_s=max(result.drains),
         seconds=round(time.monotonic() - began), findings=result.findings[:20],
     )  # fmt: skip
