@@ -19,6 +19,7 @@ from fleet.core.parcel import Parcel
 from fleet.core.peer import Peer
 from fleet.errors import Barred, RoadError, Unreachable
 
+HOP_ROOM = 1024  # bytes a hop frame adds to a parcel
 Chiefs = Callable[[Peer], Sequence[Peer]]
 
 
@@ -38,6 +39,8 @@ class Relay:
     async def send(self, peer: Peer, parcel: Parcel, timeout: float) -> Outcome:
         """Give the parcel to the first chief that takes it."""
         chiefs = self._chiefs(peer)
+        if len(parcel) > self.traits.max_bytes + HOP_ROOM:
+            raise Barred(f"{len(parcel)} bytes; the limit is {self.traits.max_bytes}")
         if not chiefs:
             raise Barred(f"no chief can relay to {peer.id}", hint=f"fleet peer set {peer.id} relay.via=CHIEF")
         deadline = time.monotonic() + timeout
