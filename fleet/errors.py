@@ -136,7 +136,7 @@ class LooseKey(StoreError):
 
 
 class NoIdentity(StoreError):
-    """This machine has no keys yet."""
+    """This machine has no node yet."""
 
     code = "no_identity"
 

@@ -16,6 +16,9 @@ from fleet.errors import UnknownPeer, UnknownType
 if TYPE_CHECKING:
     from fleet.daemon.service import Node
 
+NOTICES = 5  # so many at most …
+NOTICE_LIFE = 86_400_000  # … and none that is older, ms
+
 
 class Sight:
     """The views of one node."""
@@ -32,7 +35,14 @@ class Sight:
             "node": node.id, "fleet": me.fleet, "version": __version__, "started_at": node.started,
             "address": node.roads.addresses().get("http", {}).get("url", ""), "broker": node.roads.broker_url(),
             "roads": list(node.roads.channels), "failed": node.roads.failed, "peers": self.peers(),
+            "notices": self.notices(),
         }  # fmt: skip
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Show the latest lines for the operator, the oldest first: dead letters, a restored store, a cloned home."""
+        found = self._node.reader.ledger.notices(NOTICES)
+        fresh = [one for one in found if self._node.world.now() - one.at < NOTICE_LIFE]
+        return [{"at": one.at, "kind": one.kind, "text": one.text} for one in reversed(fresh)]
 
     def peers(self) -> list[dict[str, Any]]:
         """Show every peer with its links and what waits for it."""

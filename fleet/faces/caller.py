@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fleet.errors import FleetError, NoDaemon
+from fleet.errors import FleetError, NoDaemon, NoIdentity
 from fleet.faces.local import Client, socket_path
 from fleet.faces.verdicts import exit_of_error
 
@@ -85,7 +85,7 @@ class Caller:
     def explained(self, gone: NoDaemon) -> NoDaemon:
         """Give the hint that fits: a machine without keys needs more than a daemon."""
         if not self.house.initialised:
-            return NoDaemon("this machine has no node yet", hint="fleet init, or fleet join LINK")
+            return NoDaemon(NoIdentity().message, hint="fleet init, or fleet join LINK")
         return gone
 
     def alive(self) -> dict[str, Any] | None:

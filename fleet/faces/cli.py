@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from fleet.errors import FleetError
+from fleet.errors import FleetError, UsageError
 from fleet.faces.caller import Caller
 from fleet.faces.parser import Parser, build, send_options
 from fleet.faces.reader import error_of
@@ -28,8 +29,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "fleet", id: str
         return report(error, screen)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads any more, nor will anybody read Python's complaint about it
+    except BrokenPipeError:  # nobody reads any more, nor shall Python complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
 
@@ -38,6 +39,8 @@ def parse(given: list[str]) -> Namespace:
     root, commands = build()
     words = [word for word in given if word != "--json"] if given[:1] == ["--json"] else given
     if not words or words[0] not in commands:
+        if words and not words[0].startswith("-"):
+            raise UsageError(f"there is no command {words[0]!a}", hint=_nearest(words[0], commands))
         args = root.parse_args(words)
         if not words:
             root.print_help(sys.stderr)
@@ -47,6 +50,13 @@ def parse(given: list[str]) -> Namespace:
     args.json = args.json or words is not given
     args.command = words[0]
     return args
+
+
+def _nearest(word: str, commands: Collection[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, commands, 1)
+    return f"fleet {near[0]}" if near else "fleet --help"
 
 
 def fast_arguments(given: list[str]) -> Namespace:

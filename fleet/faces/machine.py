@@ -154,7 +154,7 @@ def paths(args: Namespace, call: Caller, screen: Screen) -> int:
         screen.value(found)
     else:
         for name, place in found.items():
-            screen.line(visible(f"{name}\t{place}"))
+            screen.line(f"{name}\t{visible(place)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The commands about peers: status, peers, peer, ping, explain, reset; must never judge a peer."""
+"""The commands about this node and its peers: status, peers, peer, ping, explain, doctor, reset; never judges one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fleet.errors import UsageError
 from fleet.faces import render
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
-from fleet.faces.verdicts import NOT_TAKEN
+from fleet.faces.verdicts import DONE, FAILED, NOT_TAKEN
 
 
 def status(args: Namespace, call: Caller, screen: Screen) -> int:
@@ -18,9 +18,10 @@ def status(args: Namespace, call: Caller, screen: Screen) -> int:
     if screen.json:
         screen.value(found)
         return 0
-    node = found["node"]
-    screen.talk(visible(f"this is {node['node'] if isinstance(node, dict) else node}"))
+    screen.talk(visible(f"this is {found['node']}"))
     _print_peers(found["peers"], screen)
+    for notice in found["notices"]:
+        screen.talk(visible(f"{render.since(notice['at'])} ago: {notice['kind']}: {notice['text']}"))
     return 0
 
 
@@ -57,9 +58,10 @@ def peer(args: Namespace, call: Caller, screen: Screen) -> int:
         found = call.ask("peer_remove", peer=args.peer)
     else:
         settings = dict(_setting(word) for word in args.settings)
-        if args.action == "set" and not settings:
-            raise UsageError("nothing to set: KEY=VALUE is missing", hint="fleet peer set mac1 enabled=false")
-        screen.talk(visible(f"{args.action} {args.peer}: {', '.join(sorted(settings)) or 'no settings'}"))
+        if not settings:
+            hint = f"fleet peer {args.action} {args.peer} http.url=http://10.0.0.2:8856"
+            raise UsageError(f"nothing to {args.action}: KEY=VALUE is missing", hint=hint)
+        screen.talk(visible(f"{args.action} {args.peer}: {', '.join(sorted(settings))}"))
         found = call.ask("peer_set", peer=args.peer, settings=settings, add=args.action == "add")
     if screen.json:
         screen.value(found)
@@ -114,6 +116,17 @@ def explain(args: Namespace, call: Caller, screen: Screen) -> int:
         [(step["channel"], f"{step['deadline_ms']} ms", f"{step['hedge_ms']} ms") for step in found["plan"]],
     )
     return 0
+
+
+def doctor(args: Namespace, call: Caller, screen: Screen) -> int:
+    """Print what was looked at; something that failed is exit 1."""
+    found = call.ask("doctor")
+    if screen.json:
+        screen.value(found)
+    else:
+        rows = [(check["id"], check["status"], check["why"], check["fix"]) for check in found["checks"]]
+        screen.table(("check", "status", "why", "fix"), rows)
+    return FAILED if any(check["status"] == "failed" for check in found["checks"]) else DONE
 
 
 def reset(args: Namespace, call: Caller, screen: Screen) -> int:

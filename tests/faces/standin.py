@@ -71,7 +71,7 @@ class Sight:
 
     def status(self) -> dict[str, Any]:
         """Show the node and its peers."""
-        return {"node": self.node.id, "address": "http://127.0.0.1:8856", "peers": self.peers()}
+        return {"node": self.node.id, "address": "http://127.0.0.1:8856", "peers": self.peers(), "notices": []}
 
     def peers(self) -> list[dict[str, Any]]:
         """Show the peers."""

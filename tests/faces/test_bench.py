@@ -215,7 +215,7 @@ def test_a_directory_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
 def test_a_daemon_that_does_not_come_up_is_reported_with_its_last_words(short: Path) -> None:
     with Sandbox(short, "x-") as made:
         member = made.member("a")  # never initialised
-        with pytest.raises(FleetError, match=r"the daemon of a does not come up: .*no keys yet"):
+        with pytest.raises(FleetError, match=r"the daemon of a does not come up: .*no node yet"):
             member.start()
 
 
