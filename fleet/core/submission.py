@@ -24,7 +24,6 @@ from fleet.core.envelope import (
     content,
     digest,
     is_message_id,
-    is_node_id,
     make_id,
 )  # fmt: skip
 from fleet.errors import Malformed, TooLarge, UnknownPeer, UnknownType, UsageError
@@ -98,7 +97,7 @@ def draft_of(asked: Submission, desk: Desk, now: int, dice: bytes) -> Draft:
 
     Raises UnknownPeer, UnknownType, TooLarge or UsageError; then nothing was accepted.
     """
-    if not is_node_id(asked.to) or not desk.knows(asked.to):
+    if not desk.knows(asked.to):  # whoever is known has a name that was checked
         raise UnknownPeer(f"no member of this fleet is called {asked.to!a}", hint="fleet peers")
     kind = desk.kinds.get(asked.type)
     if kind is None:

@@ -11,6 +11,7 @@ import msgspec
 from fleet.core.envelope import Kind, kind_of, read, stamp
 from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.lifecycle import Event, State, Status
+from fleet.core.peer import Peer
 from fleet.core.submission import Desk, Draft, Submission, draft_of
 from fleet.engine.roster import Roster
 from fleet.engine.waiting import Waiting, reached, state_of
@@ -37,6 +38,7 @@ class Mailroom:
         self._kinds = kinds
         self._limit = limit
         self._world = world
+        self._said: dict[tuple[str, str], tuple[Peer, str]] = {}  # what our gates said of (peer, type)
         self._desk = Desk(kinds, limit, roster.__contains__, tuple(channels))
         self.poke: Callable[[str], None] = lambda peer: None
         self.on_mail: Callable[[str, int], None] = lambda sender, count: None
@@ -50,10 +52,9 @@ class Mailroom:
         answers: list[dict[str, Any]] = []
         drafts: list[Draft] = []
         own: list[Draft] = []
-        refusals: dict[tuple[str, str], str] = {}  # the gates are asked once per peer and type
         for one in asked:
             try:
-                draft = self._draft(one, now, refusals)
+                draft = self._draft(one, now)
             except FleetError as error:
                 answers.append({"error": error_words(error)})
                 continue
@@ -66,20 +67,26 @@ class Mailroom:
             await self._keep(own, answers, now)
         return answers
 
-    def _draft(self, asked: Submission, now: int, refusals: dict[tuple[str, str], str]) -> Draft:
+    def _draft(self, asked: Submission, now: int) -> Draft:
         if not self.room_left():
             raise DiskFull("too little space is left on the disk: nothing was accepted", hint="fleet doctor")
         draft = draft_of(asked, self._desk, now, self._world.dice(10))
-        refusal = refusals.get((draft.peer, draft.type))
-        if refusal is None:
-            refusal = refusals[(draft.peer, draft.type)] = self._refusal(draft)
+        refusal = self._refusal(draft)
         return msgspec.structs.replace(draft, refused=refusal) if refusal else draft
 
     def _refusal(self, draft: Draft) -> str:
-        """Ask our gates for the caller's sake; its size was checked when the draft was made."""
+        """Ask our gates for the caller's sake, once per peer as it stands and type; the draft's size was checked."""
         peer = self._roster.get(draft.peer)
         if peer is None:
             return ""
+        asked, said = self._said.get((draft.peer, draft.type), (None, ""))
+        if asked is peer:  # a peer that changes in any way is another value
+            return said
+        said = self._judge(draft, peer)
+        self._said[(draft.peer, draft.type)] = (peer, said)
+        return said
+
+    def _judge(self, draft: Draft, peer: Peer) -> str:
         case = Case(
             Direction.OUT, kind_of(draft.type, self._kinds), draft.size, self._limit, peer.id, bool(peer.key),
             peer.enabled, peer.trust,

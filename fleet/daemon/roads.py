@@ -28,6 +28,7 @@ from fleet.store.outbox import Row
 
 OPEN_TIMEOUT = 5.0  # seconds a road has to get ready; one that needs longer is left to its own background work
 _ANYWHERE = ("0.0.0.0", "::", "")
+MAILBOXES = {"git": "remote", "cloud": "url"}  # what a peer's table calls the place of its mailbox
 
 
 class RoadKeeper:
@@ -103,6 +104,10 @@ class RoadKeeper:
                 "bind": self._settings.node.bind if chosen else "", "last_port": last, "tls": self._door_tls(),
                 "own_ports": self._own_ports(),
             }
+        if name in MAILBOXES:
+            others = [words.get(name, {}).get(MAILBOXES[name], "") for words in self._settings.peers.values()]
+            own = {"node": self._ring.node, "fleet": self._ring.fleet, "state": str(self._paths.home / name)}
+            return {**own, "others": [other for other in others if other]}
         if name == policy.RELAYED:
             return {"chiefs": lambda peer: self.find_chiefs(peer)}
         return {}
@@ -113,11 +118,11 @@ class RoadKeeper:
         ports = [split_address(listen)[1]] if listen != "off" else []
         return ports + ([self.broker.port] if self.broker is not None else [])
 
-    def trust_own_words(self, said: Callable[[str, str], bool]) -> None:
-        """Tell the http road which addresses the operator gave, peer by peer: those may lead anywhere."""
-        http = self.channels.get("http")
-        if http is not None and hasattr(http, "own_word"):
-            http.own_word = said
+    def trust_own_words(self, said: Callable[[str, str, str], bool]) -> None:
+        """Tell the roads which addresses the operator gave, by peer and road: those may lead anywhere."""
+        for name, channel in self.channels.items():
+            if hasattr(channel, "own_word"):
+                channel.own_word = lambda peer, address, name=name: said(peer, name, address)
 
     def _last_port(self) -> int:
         """Recall the parcel door's port of earlier runs: the others know it, and may have no other road to us."""

@@ -161,6 +161,7 @@ ROADS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "allow_http": Key(rules.FLAG, False),
             "poll": _POLL,
             "trigger": Key(rules.url("https", "http")),
+            "credentials": Key(rules.LINE),
         },
         "nats": {},
         "http": {
@@ -174,7 +175,13 @@ ROADS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
         "seed": {},
         "ssh": {},
         "wol": {},
-        "git": {"remote": Key(rules.REMOTE), "poll": Key(_POLL.rule, 30.0)},
+        "git": {
+            "remote": Key(rules.REMOTE),
+            "poll": Key(_POLL.rule, 30.0),
+            "identity": Key(rules.LINE),
+            "host_key": Key(rules.LINE),
+            "credentials": Key(rules.LINE),
+        },
         "text": {"tmux": Key(rules.OPERAND), "every": Key(rules.duration(1, DAY), 30.0)},
     }
 )

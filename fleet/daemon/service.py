@@ -120,7 +120,9 @@ class Node:
         )
         self.custodian = Custodian(means, chief=chief)
         self.roads.find_chiefs = self.chiefs
-        self.roads.trust_own_words(lambda peer, url: self.roster.words(peer).get("http", {}).get("url") == url)
+        self.roads.trust_own_words(
+            lambda peer, road, address: address in self.roster.words(peer).get(road, {}).values()
+        )
         self._wire_membership()
         self.receiver = Receiver(self._ears(opener))
         self.hands = self._hands()

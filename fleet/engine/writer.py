@@ -1,9 +1,9 @@
 """The one writer: everything that waits is committed together, then each caller wakes; never two transactions at once.
 
-Jobs are plain functions of the store. They run one after another inside one transaction, each in a savepoint of its own,
-so that one that raises a FleetError undoes only itself. Only the COMMIT, which waits for the disk, leaves the loop's
-thread: rows are written where the loop runs, because handing the interpreter lock over for every row costs more than the
-row. A simulation commits inline.
+Jobs are plain functions of the store that may be run again. They run one after another inside one transaction; should one
+raise a FleetError, all run anew, each in a savepoint of its own, so that it undoes only itself. Only the COMMIT, which
+waits for the disk, leaves the loop's thread: rows are written where the loop runs, because handing the interpreter lock
+over for every row costs more than the row. A simulation commits inline.
 """
 
 from __future__ import annotations
@@ -95,17 +95,24 @@ class Writer:
             _resolve(future, result)
 
     def _perform(self, jobs: list[tuple[Job, asyncio.Future[Any]]]) -> list[Any]:
-        """Run the jobs in one open transaction; a FleetError is a job's result."""
-        self._store.db.rollback()  # what an earlier commit may have left open
-        self._store.db.begin()
-        results = []
-        for job, _ in jobs:
-            try:
-                with self._store.db.transaction():
-                    results.append(job(self._store))
-            except FleetError as error:
-                results.append(error)
-        return results
+        """Run the jobs in one open transaction; when one raises, all run again, each in a savepoint of its own."""
+        db, store = self._store.db, self._store
+        db.rollback()  # what an earlier commit may have left open
+        db.begin()
+        try:
+            return [job(store) for job, _ in jobs]
+        except FleetError:
+            db.rollback()
+        db.begin()
+        return [self._apart(job) for job, _ in jobs]
+
+    def _apart(self, job: Job) -> Any:
+        """Run one job so that it can fail alone; its FleetError is its result."""
+        try:
+            with self._store.db.transaction():
+                return job(self._store)
+        except FleetError as error:
+            return error
 
     def close(self) -> None:
         """Let a commit under way end, undo what is open, and refuse what still waits or comes."""
