@@ -125,6 +125,7 @@ class Fleet:
         if self._burials:
             await asyncio.gather(*self._burials)
         home = self.directory / name
+        self.rings[name] = KeyRing.load(paths_at(home).keys)  # keys change while a node lives
         channels = self.net.roads(name, self.roads)
         node = Node(
             settings_of(home), paths_at(home), self.rings[name], world=self.world(name), channels=channels, inline=True,
