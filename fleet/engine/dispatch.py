@@ -23,6 +23,7 @@ from fleet.store.outbox import Applied, Change, Row
 
 _EXPRESS = int(Priority.HIGH)
 _NO_ROAD = "every road to the peer is broken"
+_HELD = "the road that holds it has time left, and no other is open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +163,16 @@ class Dispatch:
         """No road could take these now: try again when a link may have changed. Types with few tries lose one."""
         changes = []
         for row in rows:
+            picked.walked.append(row.id)
+            holds = [until for until in row.taken.values() if until > now]
+            if holds:  # custody lives to its expiry, and this was no try
+                changes.append(Change(row.row, Event.MISSED, due=min(holds), reason=_HELD))
+                continue
             kind = kind_of(row.type, self._kinds)
             due = now + int(backoff(row.tries, self._world.chance()) * 1000)
-            changes.append(
-                Change(row.row, Event.MISSED, due=due, reason=_NO_ROAD, count_try=True)
-            )
+            changes.append(Change(row.row, Event.MISSED, due=due, reason=_NO_ROAD, count_try=True))
             if kind.tries and row.tries + 1 >= kind.tries:
                 changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({kind.tries}): {_NO_ROAD}"))
-            picked.walked.append(row.id)
         picked.applied += store.outbox.apply(changes, now)
 
     def _lease(self, store: Store, peer: Peer, rows: list[Row], steps: tuple[Step, ...], floor: int) -> Batch:

@@ -70,6 +70,11 @@ def read_taken(text: str) -> dict[str, int]:
     return _decode(text) if text else {}
 
 
+def move_taken(text: str, by: int) -> str:
+    """Move the times in the `taken` column by so many ms."""
+    return _encode({road: until + by for road, until in read_taken(text).items()}).decode()
+
+
 def turn(at: Standing, change: Change, now: int) -> Applied:
     """Bring the standing of a row to what it is after the change. Raises IllegalTransition."""
     old = STATUSES[at.status]

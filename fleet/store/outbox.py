@@ -17,7 +17,7 @@ from fleet.core import policy
 from fleet.core.lifecycle import Event, Status, What, step
 from fleet.core.submission import Draft
 from fleet.errors import IllegalTransition
-from fleet.store.change import STATUSES, Applied, Change, Standing, read_taken, turn
+from fleet.store.change import STATUSES, Applied, Change, Standing, move_taken, read_taken, turn
 from fleet.store.database import Database
 
 __all__ = ["Applied", "Change", "Draft", "Outbox", "Row"]
@@ -86,6 +86,8 @@ _NEXT_EVENT = """SELECT min(due) FROM (
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 1
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 2
                    UNION ALL SELECT min(due) FROM outbox WHERE peer = :peer AND status = 0 AND priority = 3)"""
+_CUSTODY = "SELECT row, taken FROM outbox WHERE status < 4 AND taken <> ''"
+_SHIFT_TAKEN = "UPDATE outbox SET taken = ? WHERE row = ?"
 _SHIFT = "UPDATE outbox SET due = min(exp, due + ?) WHERE status < 4"
 _ORPHANS = "SELECT row FROM outbox INDEXED BY outbox_pending WHERE status > 0 AND status < 4 AND status = 2"
 _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
@@ -208,7 +210,9 @@ class Outbox:
         return list(changes.values())
 
     def shift(self, by: int) -> None:
-        """Move the times at which unfinished messages become due by so many ms: the wall clock was set. Expiries stay."""
+        """Move what unfinished messages wait for by so many ms: the wall clock was set. Expiries stay."""
+        held = [(move_taken(taken, by), row) for row, taken in self._conn.execute(_CUSTODY)]
+        self._conn.executemany(_SHIFT_TAKEN, held)
         self._conn.execute(_SHIFT, (by,))
 
     def orphans(self) -> list[Change]:
