@@ -47,6 +47,7 @@ class Healer:
         self._world = world
         self._asking: dict[tuple[str, str], asyncio.Task[Attempt | None]] = {}
         self._barred_until: dict[tuple[str, str], float] = {}
+        self._next = ""  # the peer whose turn it is, by id
 
     async def run(self) -> None:
         """Look at every link every policy.HEALER_TICK seconds until cancelled."""
@@ -61,15 +62,18 @@ class Healer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def look(self) -> None:
-        """Start the pings that are due, within the node's allowance for one tick."""
+        """Start the pings that are due, within the node's allowance for one tick; who got none comes first next time."""
         allowance = max(1, int(policy.PINGS_PER_SECOND * policy.HEALER_TICK))
-        for peer in self._roster.peers():
-            if not peer.enabled or not peer.seal:
-                continue
+        peers = [peer for peer in self._roster.peers() if peer.enabled and peer.seal]
+        for peer in [peer for peer in peers if peer.id >= self._next] + [peer for peer in peers if peer.id < self._next]:
             for road in self._best(peer):
-                if allowance and self._due(peer.id, road):
-                    allowance -= 1
-                    self._start(peer, road)
+                if not self._due(peer.id, road):
+                    continue
+                if not allowance:
+                    self._next = peer.id
+                    return
+                allowance -= 1
+                self._start(peer, road)
 
     def _best(self, peer: Peer) -> list[Road]:
         """Choose the roads kept warm: the first two that ping, every HEALING one, none that is broken."""
