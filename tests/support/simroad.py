@@ -74,7 +74,7 @@ class Item:
     sender: str
     pid: str
     data: bytes
-    exp: int
+    exp: int  # ms; 0 = mail, which stays until it was handed over
 
 
 @dataclass(slots=True)
@@ -211,12 +211,13 @@ class SimChannel:
             await asyncio.sleep(timeout)
             raise Unreachable("no answer")
         copies = 0 if weather.custody == "lost" or net.chance(weather.drop) else 2 if net.chance(weather.twice) else 1
+        exp = parcel.exp if parcel.receipt else 0
         for _ in range(copies):
             visible = net.time() + net.lag(self.road, weather)
             if self.road.poll:
                 visible = math.ceil(visible / self.road.poll) * self.road.poll
             data = net.damaged(parcel.data) if net.chance(weather.corrupt) else parcel.data
-            net.box(to, self.name).objects.append(Item(visible, self.node, parcel.pid, copied(data), parcel.exp))
+            net.box(to, self.name).objects.append(Item(visible, self.node, parcel.pid, copied(data), exp))
         net.box(to, self.name).news.set()
         if weather.deaf:
             await asyncio.sleep(timeout)
@@ -245,7 +246,7 @@ class SimChannel:
             each.visible = self.net.time() + max(1.0, self.road.poll)
             return
         busy = 0.0
-        if each.exp > self.net.now_ms():
+        if not each.exp or each.exp > self.net.now_ms():
             try:
                 answer = await deliver(copied(each.data))
                 self.net.on_hand(self.node, self.name, each.data, answer.kind.value)
