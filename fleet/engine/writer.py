@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from fleet.core import policy
 from fleet.errors import Busy, FleetError, StoreError
 from fleet.store import Store
+from fleet.store.folder import Folder
 
 GATHER = 3  # turns of the loop a commit waits for company: a courier woken by new mail leases it in the same commit
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Writer:
         self._closed = False
         self._wake = asyncio.Event()
         self._thread = None if inline else ThreadPoolExecutor(1, "fleet-commit")
+        self._folder = Folder(store.db, inline=inline)
         self.commits = 0
         self.jobs = 0
 
@@ -89,6 +91,7 @@ class Writer:
                 _fail(jobs, error)
         if error is not None:
             return
+        self._folder.look()
         self.commits += 1
         self.jobs += len(jobs)
         for (_, future), result in zip(jobs, results, strict=True):
@@ -119,6 +122,7 @@ class Writer:
         self._closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=True)
+        self._folder.close()
         jobs, self._waiting = self._waiting, []
         self._store.db.rollback()
         _fail(jobs, Busy("the daemon is stopping"))

@@ -19,7 +19,8 @@ from fleet.errors import DiskFull, NewerStore, StoreError
 from fleet.store.files import make_private, refusal
 
 BUSY_MS = 5_000  # how long another process's transaction is waited for
-CHECKPOINT_PAGES = 4_000  # 16 MiB of WAL, then it is folded into the file: a page written often is copied once
+CHECKPOINT_PAGES = 8_000  # 32 MiB of WAL, then a commit waits until it is folded into the file
+FOLD_PAGES = 1_000  # 4 MiB, then it is folded in beside the commits, where somebody does that
 CACHE_KIB = 8 * 1024
 FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150
@@ -31,13 +32,23 @@ MIGRATIONS: tuple[str, ...] = (Path(__file__).with_name("schema.sql").read_text(
 class Database:
     """One connection to the store. Methods of the other classes of this floor run inside its transaction()."""
 
-    __slots__ = ("_begin", "conn", "path")
+    __slots__ = ("_begin", "conn", "path", "wal_pages")
 
     def __init__(self, conn: apsw.Connection, path: Path, *, readonly: bool) -> None:
         """Keep an open connection; use Database.open()."""
         self.conn = conn
         self.path = path
+        self.wal_pages = 0  # in the WAL after the latest commit of this connection
         self._begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
+        if not readonly:
+            conn.set_wal_hook(self._committed)
+
+    def _committed(self, conn: apsw.Connection, name: str, pages: int) -> int:
+        """Take SQLite's own checkpoint's place, so that folding beside the commits comes first."""
+        self.wal_pages = pages
+        if pages >= CHECKPOINT_PAGES:
+            conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return apsw.SQLITE_OK
 
     @classmethod
     def open(
@@ -225,7 +236,6 @@ def _configure(conn: apsw.Connection, synchronous: str) -> None:
     conn.pragma("mmap_size", 0)
     conn.pragma("temp_store", "memory")
     conn.pragma("journal_size_limit", policy.WAL_LIMIT)
-    conn.wal_autocheckpoint(CHECKPOINT_PAGES)
 
 
 def _migrate(conn: apsw.Connection, scripts: Sequence[str], *, readonly: bool) -> None:
