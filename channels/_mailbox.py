@@ -10,7 +10,7 @@ from fleet.core.channel import Answer, AnswerKind, Deliver
 NOTHING = Answer(AnswerKind.NONE)
 
 
-async def hand_over(road: str, deliver: Deliver, data: bytes, again: Callable[[], None]) -> Answer:
+async def hand_over(road: str, deliver: Deliver, data: bytes, again: Callable[[], object]) -> Answer:
     """Hand a parcel to the receiver; `again` is called when it must be handed over once more.
 
     That is: when the receiver was busy, or was broken off before it had an answer. One that breaks by itself is reported
