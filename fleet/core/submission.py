@@ -172,7 +172,7 @@ def _bounded(value: dict[str, Any]) -> None:
 def _unknown_type(word: str, kinds: Mapping[str, Kind]) -> UnknownType:
     near = difflib.get_close_matches(word, kinds, 1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return UnknownType(f"there is no message type {word!a}{meant}", hint="types: " + ", ".join(kinds))
+    return UnknownType(f"there is no message type {word!a}{meant}", hint="one of " + ", ".join(kinds))
 
 
 def seconds(value: float | str) -> float:

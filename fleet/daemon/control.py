@@ -91,6 +91,9 @@ class Control:
         peer = node.sight.known(peer_id)
         if peer.source == "static":
             raise UsageError(f"{peer_id} stands in config.toml and cannot be removed here")
+        if peer.source == "member":
+            raise UsageError(f"{peer_id} is a member of which nothing was said here",
+                             hint=f"fleet peer set {peer_id} enabled=false, or fleet revoke {peer_id}")  # fmt: skip
         await node.writer.run(lambda store: store.members.remove_words(peer_id))
         node.roster.set_words(peer_id, None)
         return {"node": peer_id, "source": peer.source, "removed": True, "member": node.roster.member(peer_id)}

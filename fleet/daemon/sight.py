@@ -74,7 +74,7 @@ class Sight:
         """Show what every gate says of a message and which roads it would go, sending nothing."""
         node, peer = self._node, self.known(peer_id)
         if word not in node.kinds:
-            raise UnknownType(f"there is no message type {word!a}", hint="types: " + ", ".join(node.kinds))
+            raise UnknownType(f"there is no message type {word!a}", hint="one of " + ", ".join(node.kinds))
         kind = kind_of(word, node.kinds)
         found = judge(
             Case(

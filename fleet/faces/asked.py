@@ -90,7 +90,8 @@ def read(kind: type[msgspec.Struct], given: dict[str, Any], *, texts: bool = Fal
         word = given.get("id")
         if isinstance(word, str) and not is_message_id(word):
             raise UsageError(f"a message id is 32 hex digits, not {word!a}", hint="fleet outbox") from None
-        raise UsageError(str(error)) from None
+        what, _, where = str(error).partition(" - at ")
+        raise UsageError(f"{where.strip('`$.')}: {what.lower().replace('`', '')}" if where else what) from None
 
 
 def life(ttl: float | str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fleet.errors import UsageError
+from fleet.errors import UnknownPeer, UsageError
 from fleet.faces import bench_load
 from fleet.faces.bench_load import Course, Line, Load
 from fleet.faces.caller import Caller
@@ -58,7 +58,7 @@ def peer(load: Load, talk: Talk) -> dict[str, Any]:
     call = Caller()
     known = [found["node"] for found in call.ask("peers")]
     if load.peer not in known:
-        raise UsageError(f"no peer is called {load.peer!a}: {', '.join(known) or 'there is none'}", hint="fleet peers")
+        raise UnknownPeer(f"no peer is called {load.peer!a}: {', '.join(known) or 'there is none'}", hint="fleet peers")
     talk(f"{load.messages + bench_load.SINGLES} messages of {load.size} bytes will stand in the inbox of {load.peer}")
     return measure(str(call.house.paths.socket), load, talk)
 

@@ -38,7 +38,7 @@ def _export(args: Namespace, call: Caller, screen: Screen) -> int:
     """Write the root key, encrypted, to a file or to standard output; `--move` removes it here."""
     from fleet.core.sealing import lock_secret
 
-    _agreed(args, screen, "the fleet's root key leaves this machine, encrypted with a passphrase", "export-root")
+    _agreed(args, screen, "the fleet's root key leaves this machine, encrypted with a passphrase", "keys export-root")
     ring = call.house.ring
     seed = ring.root_seed()
     blob = lock_secret(_passphrase(twice=True), seed).decode()

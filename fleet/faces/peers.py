@@ -20,7 +20,7 @@ def status(args: Namespace, call: Caller, screen: Screen) -> int:
         return 0
     screen.talk(visible(f"this is {found['node']}"))
     _print_peers(found["peers"], screen)
-    for notice in found["notices"]:
+    for notice in found.get("notices", ()):  # a daemon from before an upgrade tells none
         screen.talk(visible(f"{render.since(notice['at'])} ago: {notice['kind']}: {notice['text']}"))
     return 0
 

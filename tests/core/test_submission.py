@@ -122,7 +122,7 @@ def test_nobody_of_that_name(to: str) -> None:
 def test_no_type_of_that_name_says_which_there_are() -> None:
     with pytest.raises(UnknownType, match="did you mean alert") as caught:
         draft(type="alrt")
-    assert caught.value.hint == "types: " + ", ".join(KINDS)
+    assert caught.value.hint == "one of " + ", ".join(KINDS)
     with pytest.raises(UnknownType) as caught:
         draft(type="zzz\n")
     assert caught.value.message == "there is no message type 'zzz\\n'"

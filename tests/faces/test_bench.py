@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fleet.errors import FleetError, SettingsError, UsageError
+from fleet.errors import FleetError, SettingsError, UnknownPeer, UsageError
 from fleet.faces import bench, bench_load, cli, sandbox
 from fleet.faces.bench_load import Course, Line, Load, Submitter
 from fleet.faces.render import Screen
@@ -74,7 +74,7 @@ def test_every_number_has_its_limits(name: str, value: int) -> None:
 
 
 def test_a_peer_nobody_knows_is_named_with_those_that_are(daemon: StandIn) -> None:
-    with pytest.raises(UsageError, match="no peer is called 'mac9': mac1, mac2"):
+    with pytest.raises(UnknownPeer, match="no peer is called 'mac9': mac1, mac2"):
         bench.run(arguments(peer="mac9"))
 
 

@@ -405,6 +405,8 @@ def test_a_peer_is_added_changed_shown_and_removed_and_carries_its_source(fleet:
     assert a.fleet("peer", "show", "outpost", "--json").code == 5
     assert a.fleet("peer", "set", "outpost", "enabled=true", "--json").code == 5
     assert a.ok("peer", "show", "b")["source"] == "member"
+    member = a.fleet("peer", "remove", "b", "--json")
+    assert member.code == 2 and "fleet revoke b" in member.error["hint"], "there is nothing to remove"
 
 
 def test_ping_names_the_road_it_took_and_no_answer_is_6(fleet: Fleet) -> None:
@@ -451,7 +453,8 @@ def test_keys_are_shown_rotated_and_the_root_moves_encrypted(world: World) -> No
     assert turned["seal"][1] == shown["seal"][0], "the older key still opens what is under way"
     assert b.ok("send", "a", "sealed to either")["state"] == "received"
     assert a.fleet("keys", "rotate", "--json").code == 2
-    assert a.fleet("keys", "export-root", "--json").code == 2, "without a terminal it needs --yes"
+    asked = a.fleet("keys", "export-root", "--json")
+    assert asked.code == 2 and asked.error["hint"] == "fleet keys export-root --yes", "without a terminal it needs --yes"
     blob = a.ok("keys", "export-root", "--yes", stdin=b"a long passphrase\n")["root"]
     (b.home.parent / "root").write_text(blob)
     wrong = b.fleet("keys", "import-root", str(b.home.parent / "root"), "--json", stdin=b"another passphrase\n")
@@ -483,6 +486,18 @@ def test_doctor_lists_checks_with_their_remedy_and_is_1_when_one_failed(world: W
 
 
 # ── without a daemon ─────────────────────────────────────────────────────────────────────────────────────────────────
+def test_an_id_nobody_knows_is_1_and_what_is_no_id_is_2(fleet: Fleet) -> None:
+    a, _, _ = fleet
+    for words in (("trace",), ("done",), ("cancel",), ("dead", "retry"), ("dead", "drop")):
+        unknown = a.fleet(*words, "01a1fbd5609b73339c9e453209760000", "--json")
+        assert (unknown.code, unknown.error["code"]) == (1, "not_found"), words
+        assert a.fleet(*words, "tuesday", "--json").code == 2, words
+    assert a.fleet("dead", "retry", "--json").code == 2, "which one?"
+    limit = a.fleet("inbox", "--limit", "0", "--json")
+    assert (limit.code, limit.error["message"]) == (2, "limit: expected int >= 1")
+    assert a.fleet("bench", "--peer", "nobody", "--json").code == 5
+
+
 def test_what_needs_a_daemon_is_3_without_one_and_the_rest_reads_the_store(world: World) -> None:
     a, _ = world.pair()
     id = a.ok("send", "b", "hello")["id"]
@@ -494,7 +509,7 @@ def test_what_needs_a_daemon_is_3_without_one_and_the_rest_reads_the_store(world
     assert a.ok("inbox") == [] and a.ok("outbox") == [] and a.ok("dead") == []
     assert a.ok("trace", id)["state"] == "received"
     assert a.ok("explain", "b")["verdict"] == "clear" and a.ok("config") and a.ok("doctor")
-    assert a.fleet("trace", "0" * 32, "--json").code in (1, 2)
+    assert a.fleet("trace", id[:-1] + ("0" if id[-1] != "0" else "1"), "--json").code == 1
 
 
 def test_a_machine_without_a_node_is_told_how_to_get_one_by_every_command(world: World) -> None:
