@@ -22,6 +22,7 @@ from fleet.errors import Barred, Malformed, TooLarge
 
 _FRAME = struct.Struct(">4sH")
 _ANY_DICE = b"\x01" * 32
+_OPERATORS_OWN = frozenset({"identity", "command", "directory", "host_key", "key"})  # no peer says how to log in
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Role = Annotated[str, Meta(pattern=r"^(worker|captain|chief)\Z")]
 Level = Annotated[int, Meta(ge=0, le=4)]
@@ -203,7 +204,10 @@ def merge(
     """Build the peer from what is known; `words` are the operator's settings of this peer and win over both."""
     addresses: dict[str, dict[str, Any]] = {}
     if manifest is not None:
-        addresses = {channel: dict(table) for channel, table in manifest.addresses.items()}
+        addresses = {
+            channel: {key: value for key, value in table.items() if key not in _OPERATORS_OWN}
+            for channel, table in manifest.addresses.items()
+        }
     for channel, table in words.items():
         if isinstance(table, Mapping) and channel != "layer":
             addresses.setdefault(channel, {}).update(table)

@@ -18,8 +18,7 @@ from fleet.engine.links import Change as LinkChange
 from fleet.engine.opening import Opened
 from fleet.engine.receiver import store_learned
 from fleet.engine.roster import Learned
-from fleet.engine.settling import Settlement, settle
-from fleet.store import Store
+from fleet.engine.settling import Settlement, settle_late
 from fleet.store.outbox import Applied, Row
 
 if TYPE_CHECKING:
@@ -151,19 +150,7 @@ class Exchange:
     async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
         """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
         now = self._node.world.now()
-
-        def job(store: Store) -> tuple[Settlement, list[Applied]]:
-            parcel = store.ledger.parcel(receipt.pid)
-            if parcel is None or parcel.peer != peer.id:
-                return Settlement(wrong=0 if parcel is None else 1), []  # it vouched for mail that was another's
-            fresh = not parcel.answered
-            settlement = settle(receipt, store.outbox.by_rows(parcel.rows), now, fresh=fresh)
-            store.ledger.answered(parcel.number)
-            if settlement.renew_above >= 0:
-                store.sequence.renew(peer.id, now, settlement.renew_above)
-            return settlement, store.outbox.apply(settlement.changes, now)
-
-        settlement, applied = await self._node.writer.run(job)
+        settlement, applied = await self._node.writer.run(lambda store: settle_late(store, peer.id, receipt, now))
         self.applied(applied)
         self.settled(peer.id, settlement)
         if settlement.settled and receipt.road in self._node.roads.channels:

@@ -108,6 +108,9 @@ class RoadKeeper:
             others = [words.get(name, {}).get(MAILBOXES[name], "") for words in self._settings.peers.values()]
             own = {"node": self._ring.node, "fleet": self._ring.fleet, "state": str(self._paths.home / name)}
             return {**own, "others": [other for other in others if other]}
+        if name in ("seed", "ssh"):
+            config = str(self._settings.channel("ssh").get("config", ""))
+            return {"directory": str(self._paths.run / "ssh"), "config": config, "seeds": str(self._paths.seeds)}
         if name == policy.RELAYED:
             return {"chiefs": lambda peer: self.find_chiefs(peer)}
         return {}

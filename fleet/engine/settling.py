@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from fleet.core.lifecycle import Event, State
 from fleet.core.receipt import GOOD, SEQ_USED, STALE_INC, Entry, Fate, Receipt
-from fleet.store.outbox import Change, Row
+from fleet.store import Store
+from fleet.store.outbox import Applied, Change, Row
 
 _REACHED = {Fate.SHOWN: State.SHOWN, Fate.DONE: State.DONE}
 LATER_DEFAULT = 5.0  # seconds, for a signed "later" that names no time
@@ -67,3 +68,15 @@ def _bad(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt) -
         made.renew_above = max(made.renew_above, receipt.inc, row.inc)
         return Change(row.row, Event.LATER, due=now, road=receipt.road, reason=f"later: {entry.reason}")
     return Change(row.row, Event.NACK, reason=f"the peer: {entry.fate} {entry.reason}".strip())
+
+
+def settle_late(store: Store, peer: str, receipt: Receipt, now: int) -> tuple[Settlement, list[Applied]]:
+    """Settle a receipt that came by itself, in a transaction; one for mail that was another's settles nothing."""
+    parcel = store.ledger.parcel(receipt.pid)
+    if parcel is None or parcel.peer != peer:
+        return Settlement(wrong=0 if parcel is None else 1), []
+    settlement = settle(receipt, store.outbox.by_rows(parcel.rows), now, fresh=not parcel.answered)
+    store.ledger.answered(parcel.number)
+    if settlement.renew_above >= 0:
+        store.sequence.renew(peer, now, settlement.renew_above)
+    return settlement, store.outbox.apply(settlement.changes, now)

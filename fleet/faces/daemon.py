@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -92,6 +93,18 @@ def down(args: Namespace, call: Caller, screen: Screen) -> int:
     else:
         screen.line(visible(f"{found['node']} is down"))
     return 0
+
+
+def restart(call: Caller) -> dict[str, Any]:
+    """Stop the daemon if it runs and start it; says who the new one is. Raises FleetError when it does not end."""
+    running = call.alive()
+    if running is not None:
+        with contextlib.suppress(NoDaemon):
+            call.daemon("stop")
+    call.client.close()
+    if not _gone(call.house.paths):
+        raise FleetError(f"the daemon ({lock.holder(call.house.paths)}) does not end", hint="fleet logs")
+    return start(call, running["bind"] if running is not None else None)
 
 
 def _gone(paths: Paths) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -22,12 +22,13 @@ from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.paths import Paths, paths_of
 from fleet.daemon.settings import Settings
 from fleet.daemon.sight import Sight
+from fleet.engine.at_once import AtOnce
 from fleet.engine.identity import Identity
 from fleet.engine.links import Links
 from fleet.engine.roster import Roster
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import real_world
-from fleet.errors import FleetError, NoIdentity
+from fleet.errors import NoIdentity
 from fleet.faces.messages import EVERYBODY, everybody
 from fleet.faces.verdicts import exit_of, exit_of_all
 from fleet.store import Store
@@ -36,30 +37,6 @@ from fleet.store.keys import KeyRing
 if TYPE_CHECKING:
     from fleet.daemon.service import Node
     from fleet.engine.writer import Writer
-
-T = TypeVar("T")
-
-
-class AtOnce:
-    """A writer for one caller: every job is a transaction of its own."""
-
-    def __init__(self, store: Store) -> None:
-        """Write into an open store."""
-        self._store = store
-
-    def post(self, job: Callable[[Store], T]) -> asyncio.Future[T]:
-        """Do a job and commit it; the future is done when this returns."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        try:
-            with self._store.db.transaction():
-                future.set_result(job(self._store))
-        except FleetError as error:
-            future.set_exception(error)
-        return future
-
-    async def run(self, job: Callable[[Store], T]) -> T:
-        """Do a job and commit it."""
-        return await self.post(job)
 
 
 class House:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet.errors import FleetError
-from fleet.faces import messages, metrics, verbs
+from fleet.faces import messages, metrics, parcels, verbs
 from fleet.faces.reader import Reply, Request, failed, refusal
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def front(token: str) -> Callable[[Request], Reply | None]:
         free = request.private or (request.method == "GET" and request.target == b"/health")
         if not free and not hmac.compare_digest(headers.get(b"authorization", b""), wanted):
             return refusal(401, "unauthorized", "Authorization: Bearer with the token in run/token is missing or wrong")
-        if request.method == "POST" and _kind(request) not in (_JSON, _LINES):
+        parcel = request.private and request.path == parcels.PATH and _kind(request) == parcels.BYTES
+        if request.method == "POST" and not parcel and _kind(request) not in (_JSON, _LINES):
             return refusal(415, "usage", "Content-Type must be application/json or application/x-ndjson")
         return None
 
@@ -101,6 +102,8 @@ class Api:
             if _kind(request) == _LINES:
                 return await messages.post_lines(self._node, request)
             return await messages.post_one(self._node, request)
+        if path == parcels.PATH:
+            return await parcels.post(self._node, request)
         name = POSTS.get(path) or (path[6:] if path.startswith("/verb/") else "")
         if name not in verbs.VERBS:
             return refusal(404, "not_found", f"nothing takes a POST at {path!a}")

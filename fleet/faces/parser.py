@@ -158,3 +158,5 @@ def _tools(command: Callable[..., Add]) -> None:
     add = command("completion", "machine:completion", "print the completion script of a shell")
     add("shell", choices=("bash", "zsh", "tcsh"))
     command("version", "machine:version", "show the version")
+    add = command("receive", "receive:command", "what other nodes may do here over SSH; their key line names this command")
+    add("action", nargs="?", choices=("receive", "sftp", "nudge", "restart"))
