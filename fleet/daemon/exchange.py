@@ -126,6 +126,7 @@ class Exchange:
     def applied(self, changes: Sequence[Applied]) -> None:
         """Messages changed their status: whoever waits is woken, dead letters are told."""
         self._node.waiting.applied(changes)
+        self._node.takeback.applied(changes)
         dead = [change for change in changes if change.new is Status.DEAD and change.old is not Status.DEAD]
         if dead:
             self._node.task(self._mourn(dead))
@@ -157,10 +158,16 @@ class Exchange:
             self._node.roads.credit(self._node.links, peer.id, receipt.road)
             self._node.introductions.walked(peer.id, answered=True)
         if applied:
+            self._node.takeback.note(peer.id, [change.row for change in applied])  # this parcel is answered
             self.poke(peer.id)
 
     def forget(self, row: Row) -> None:
         """Ask the roads to take a cancelled message back where they can."""
-        peer = self._node.roster.get(row.peer)
-        if peer is not None and row.taken:
-            self._node.task(self._node.roads.forget(peer, row, self._node.reader))
+        if row.taken:
+            self._node.takeback.note(row.peer, (row.row,))
+
+    async def take_back(self, peer: str, road: str, pids: Sequence[str]) -> None:
+        """Let a road forget parcels that nobody needs there any more."""
+        known = self._node.roster.get(peer)
+        if known is not None:
+            await self._node.roads.forget(known, road, pids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fleet.core import policy
@@ -21,10 +21,8 @@ from fleet.daemon.settings import DEFAULT, Settings
 from fleet.daemon.tls import door_certificate
 from fleet.engine.links import Links
 from fleet.errors import FleetError, StoreError
-from fleet.store import Store
 from fleet.store.files import atomic_write
 from fleet.store.keys import KeyRing
-from fleet.store.outbox import Row
 
 OPEN_TIMEOUT = 5.0  # seconds a road has to get ready; one that needs longer is left to its own background work
 _ANYWHERE = ("0.0.0.0", "::", "")
@@ -189,12 +187,10 @@ class RoadKeeper:
         if self.broker is not None:
             await self.broker.set_users(self._users(peers))
 
-    async def forget(self, peer: Peer, row: Row, reader: Store) -> None:
-        """Take a message back from the roads that hold it, where they can."""
-        pids = [attempt.pid for attempt in reader.ledger.attempts_of(row)]
-        for name in row.taken:
-            if name in self.channels and pids:
-                await self._quietly(self.channels[name].forget(peer, pids), name)
+    async def forget(self, peer: Peer, road: str, pids: Sequence[str]) -> None:
+        """Take parcels back from the road that holds them, where it can."""
+        if road in self.channels:
+            await self._quietly(self.channels[road].forget(peer, pids), road)
 
     def credit(self, links: Links, peer: str, road: str) -> None:
         """Credit the road a receipt names, unless its own answers do that already."""

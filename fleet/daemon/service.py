@@ -23,6 +23,7 @@ from fleet.daemon.roads import RoadKeeper
 from fleet.daemon.rotation import Rotation
 from fleet.daemon.settings import Settings
 from fleet.daemon.sight import Sight
+from fleet.daemon.takeback import TakeBack
 from fleet.daemon.upkeep import Upkeep
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
@@ -106,6 +107,7 @@ class Node:
         self.cascade = Cascade(channels, self.attempts, self.links)
         self.introductions = Introductions(self.roster)
         self.gossip = Gossip(self.roster, self.world)
+        self.takeback = TakeBack(self.writer, self.exchange.take_back, self.log)
         self.returns = Returns(
             self.writer, self.cascade, self.links, self.roster, self.introductions, self.world, self.log
         )
@@ -164,7 +166,7 @@ class Node:
         return Hands(
             self.writer, self.cascade, self.roster, self.introductions, self.world, patience,
             lambda word: kind_of(word, self.kinds).tries, self.exchange.applied, self.waiting.walked,
-            self.exchange.settled, self.log, threads=not self._inline,
+            self.exchange.settled, self.takeback.note, self.log, threads=not self._inline,
         )  # fmt: skip
 
     async def _load(self) -> None:
@@ -232,6 +234,7 @@ class Node:
         await self.exchange.close()
         await self.returns.close()
         await self.cascade.close()
+        await self.takeback.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -23,7 +23,7 @@ from fleet.engine.roster import Roster
 from fleet.engine.settling import Settlement, settle
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
-from fleet.errors import Barred, FleetError
+from fleet.errors import Barred, DiskFull, FleetError
 from fleet.store import Store
 from fleet.store.outbox import SWEEP_LIMIT, Applied, Change
 
@@ -42,6 +42,7 @@ class Hands:
     on_applied: Callable[[Sequence[Applied]], None]
     on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
     on_receipt: Callable[[str, Settlement], None]
+    on_held: Callable[[str, Iterable[int]], None]  # rows that were settled while a road took a parcel with them
     log: Callable[..., None]
     threads: bool = True  # a simulation has none
 
@@ -191,16 +192,30 @@ class Courier:
         if journey.proven is None:
             self._eager = False  # before the next lease: what was just missed waits for its time
         try:
-            closed = self._hands.writer.post(lambda store: self._close(store, batch, journey))
-            self._free(batch)  # the next batch is leased in the same commit
-            settlement, applied = await closed
+            settlement, applied = await self._write(batch, journey)
         except FleetError as error:  # the disk refuses: the lease lapses and the peer answers `duplicate`
             self._hands.log("unsettled", peer=self.peer, reason=error.message)
             return
         self._hands.on_applied(applied)
         self._hands.on_receipt(self.peer, settlement)
+        if journey.proven is not None and journey.taken:
+            self._hands.on_held(self.peer, [row.row for row in batch.rows])
         if journey.proven is None and not journey.taken:
             self._hands.on_walked(row.id for row in batch.rows)
+
+    async def _write(self, batch: Batch, journey: Journey) -> tuple[Settlement, list[Applied]]:
+        """Commit what the walk came to; a disk that refuses is asked again while the lease lasts. Raises FleetError."""
+        hands = self._hands
+        until = hands.world.steady() + sum(step.deadline for step in batch.steps)
+        while True:
+            try:
+                closed = hands.writer.post(lambda store: self._close(store, batch, journey))
+                self._free(batch)  # the next batch is leased in the same commit
+                return await closed
+            except DiskFull:
+                if hands.world.steady() > until:
+                    raise
+            await asyncio.sleep(policy.BUSY_RETRY)
 
     def _close(self, store: Store, batch: Batch, journey: Journey) -> tuple[Settlement, list[Applied]]:
         """Write down what the walk came to. Runs in a transaction."""
@@ -266,6 +281,9 @@ class Courier:
             self._hands.on_applied(await self._hands.writer.run(close))
         except FleetError as error:
             self._hands.log("unsettled", peer=self.peer, reason=error.message)
+            return
+        if attempt.result is Result.TAKEN:
+            self._hands.on_held(self.peer, [row.row for row in batch.rows])
 
 
 def _reason(journey: Journey) -> str:

@@ -43,6 +43,7 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     old: Status
     new: Status
     reached: str
+    held: bool = False  # a road has, or had, a parcel with it
 
 
 class Standing(msgspec.Struct, gc=False):
@@ -82,13 +83,13 @@ def turn(at: Standing, change: Change, now: int) -> Applied:
     if event is Event.TAKEN:
         at.taken = _with_road(at.taken, change.road, change.until)
     if event in EVIDENCE and change.lease not in (0, at.lease):
-        return Applied(at.row, at.id, at.peer, old, old, at.reached)
+        return Applied(at.row, at.id, at.peer, old, old, at.reached, bool(at.taken))
     new = step(old, event)
     at.status = new.value
     if change.count_try:
         at.tries += 1
     _ACTS[event](at, change, now, new is not old)
-    return Applied(at.row, at.id, at.peer, old, new, at.reached)
+    return Applied(at.row, at.id, at.peer, old, new, at.reached, bool(at.taken))
 
 
 def _receipt(at: Standing, change: Change, now: int, moved: bool) -> None:

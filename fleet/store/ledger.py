@@ -51,6 +51,15 @@ _ATTEMPTS = """SELECT a.pid, a.peer, a.channel, a.started_at, a.ms, a.result, a.
                WHERE p.peer = ? AND p.created BETWEEN ? AND ?
                      AND EXISTS (SELECT 1 FROM json_each(p.rows) WHERE value = ?)
                ORDER BY a.started_at, a.number"""  # CROSS: the message's parcels first, they are few
+_NEEDLESS = """SELECT DISTINCT p.pid, a.channel
+               FROM parcel AS p CROSS JOIN attempt AS a ON a.pid = p.pid AND a.result = 'taken'
+               WHERE p.peer = :peer
+                     AND p.created >= (SELECT min(created) FROM outbox WHERE row IN (SELECT value FROM json_each(:rows)))
+                     AND EXISTS (SELECT 1 FROM json_each(p.rows)
+                                 WHERE value IN (SELECT value FROM json_each(:rows)))
+                     AND (p.answered = 1 OR NOT EXISTS (
+                           SELECT 1 FROM json_each(p.rows) AS one JOIN outbox AS o ON o.row = one.value
+                           WHERE o.status < 4))"""
 _SAVE_LINK = """INSERT INTO link (peer, channel, health, fields, saved_at) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT (peer, channel) DO UPDATE
                 SET health = excluded.health, fields = excluded.fields, saved_at = excluded.saved_at"""
@@ -115,6 +124,14 @@ class Ledger:
             Attempt(pid, peer, channel, started_at, ms, Result(result), reason)
             for pid, peer, channel, started_at, ms, result, reason in found
         ]
+
+    def needless(self, peer: str, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """Give (pid, channel) of the parcels with any of `rows` that a road took and nobody needs there any more.
+
+        That is: the addressee answered the parcel, or every message in it is final.
+        """
+        words = {"peer": peer, "rows": msgspec.json.encode(rows).decode()}
+        return [(pid, channel) for pid, channel in self._conn.execute(_NEEDLESS, words)]
 
     def save_link(self, peer: str, channel: str, link: Link, now: int) -> None:
         """Keep what is known of a road to a peer. `now` in ms since the epoch."""
