@@ -53,7 +53,7 @@ def test_what_was_receipted_is_taken_back_from_the_mailbox(tmp_path: Path) -> No
 def test_what_another_road_delivered_is_taken_back_too(tmp_path: Path) -> None:
     async def story() -> None:
         fleet = Fleet(tmp_path, ("a", "b"), roads=("git", "http"))
-        await fleet.start("a", "b")
+        await fleet.start()
         fleet.net.sky.set("a", "b", "git", Weather(custody="lost"))
         told = watch(fleet, "a")
         id = await fleet.send("a", "b")
@@ -67,7 +67,8 @@ def test_what_another_road_delivered_is_taken_back_too(tmp_path: Path) -> None:
 def test_a_parcel_stays_while_one_of_its_messages_is_waited_for(tmp_path: Path) -> None:
     async def story() -> None:
         fleet = Fleet(tmp_path, ("a", "b"), roads=("git",))
-        await fleet.start("a")
+        await fleet.start()
+        fleet.net.sky.set("a", "b", "git", Weather(custody="lost"))
         told = watch(fleet, "a")
         answers = await fleet.node("a").mail.submit([Submission(to="b", body=f"message {n}") for n in range(2)])
         ids = [str(answer["id"]) for answer in answers]
