@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status
-from fleet.core.outcome import Attempt
+from fleet.core.outcome import Attempt, Result
 from fleet.core.parcel import Parcel, ParcelType
 from fleet.core.plan import backoff, patience
 from fleet.engine.attempt import Cargo
@@ -287,4 +287,6 @@ class Courier:
 
 
 def _reason(journey: Journey) -> str:
-    return journey.attempts[-1].reason if journey.attempts else "no road took it"
+    """Say why nobody took it: the last road that really tried tells more than one that has no address."""
+    tried = [attempt for attempt in journey.attempts if attempt.result is not Result.BARRED] or journey.attempts
+    return tried[-1].reason if tried else "no road took it"
