@@ -14,7 +14,7 @@ from fleet.daemon.membership import Place, describe
 from fleet.daemon.paths import Paths
 from fleet.daemon.settings import Settings
 from fleet.engine.world import World
-from fleet.errors import JoinRefused, RoadError, UsageError
+from fleet.errors import Faulty, JoinRefused, RoadError, Unreachable, UsageError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
 
@@ -78,7 +78,8 @@ async def _ask(settings: Settings, link: Link, request: bytes) -> bytes:
     try:
         return await http.knock(link.url, link.pin, request, TIMEOUT)
     except RoadError as error:
-        if error.code == "unreachable" and "40" not in error.message:
+        elsewhere = isinstance(error, Faulty) and error.security  # not the door of the link
+        if elsewhere or (isinstance(error, Unreachable) and " answers 40" not in error.message):
             raise JoinRefused(
                 f"{link.name} does not answer at {link.url}: {error.message}",
                 hint=f"fleet invite --address HOST:PORT, on {link.name}, with an address this machine can reach",
