@@ -57,6 +57,12 @@ def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step
     return tuple(_step(allowed[i], hedge_delay(allowed[i])) for i in ranked)
 
 
+def longest(steps: Sequence[Step]) -> float:
+    """Say how many seconds a walk down these steps can take: from the top again after each nudge."""
+    walks = 1 + sum(not step.carries for step in steps)
+    return sum(step.deadline * (walks if step.carries else 1) for step in steps)
+
+
 def _allowed(roads: Sequence[Road], wish: Wish) -> list[Road]:
     usable = [road for road in roads if road.name not in wish.held_by and road.link.health is not Health.BROKEN]
     if wish.pinned:

@@ -41,7 +41,7 @@ DEADLINE_DEGRADED = 1.5  # a road that has just failed gets little time before i
 HEDGE_MIN, HEDGE_MAX = 0.25, 2.0  # clamp of 2 × p95 of the round trip
 HEDGE_ROUND_TRIPS = 2.0  # a road that takes twice its p95 is probably not going to answer
 HEDGE_SLOW = MappingProxyType({"seed": 4.0, "ssh": 4.0})  # a login alone takes a second
-NUDGE_GRACE = 3.0  # after a wake-up packet: what a network card needs to come up before the first try
+WAKE_EVERY = 60.0  # a peer and its network card get one wake-up packet a minute (attack 27)
 ROUND_TRIPS_KEPT = 64  # samples a link's p95 is taken from
 
 # --- link health (mission M2, design § 5) -----------------------------------------------------------------------------

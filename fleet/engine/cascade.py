@@ -3,7 +3,8 @@
 The table of results (core/outcome.py) says what each does to the walk. When a step's hedge delay passes without an
 outcome, the next starts beside it; a step that fails makes room at once. The first proven answer ends the walk; attempts
 still running then only count as evidence. After custody, one-way steps are passed over; a receipt or letter needs no more
-than custody. One nudge starts the walk again.
+than custody. After a nudge the walk waits until the peer answers a ping, at most as long as the
+nudging step may take, and starts again from the top without the road that nudged.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fleet.core import policy
 from fleet.core.channel import Channel
 from fleet.core.outcome import EFFECTS, Attempt, Result, Walk
 from fleet.core.parcel import ParcelType
@@ -53,6 +53,8 @@ class Cascade:
         self._attempts = attempts
         self._links = links
         self._late: set[asyncio.Task[None]] = set()
+        self._sleepers: dict[str, asyncio.Event] = {}
+        links.on_proven = self._proven
 
     async def walk(
         self, peer: Peer, cargo: Cargo, steps: Sequence[Step], on_late: Callable[[Attempt], None]
@@ -61,19 +63,19 @@ class Cascade:
         journey = Journey()
         running: Running = {}
         queue = deque(steps)
-        nudged = False
+        nudgers: set[str] = set()
         try:
             while not _over(journey, cargo):
                 started = self._start_next(peer, cargo, queue, running, journey)
                 if not running:
                     break
                 done = await self._wait(running, queue, started)
-                again = self._collect(done, running, journey)
+                nudges = self._collect(done, running, journey)
                 held = bool(journey.taken) and not cargo.parcel.urgent
-                if again and not nudged and journey.proven is None and not held:
-                    nudged = True
-                    await asyncio.sleep(policy.NUDGE_GRACE)
-                    queue = deque(step for step in steps if step.carries)
+                if nudges and journey.proven is None and not held:
+                    nudgers.update(nudges)
+                    await self.answered(peer.id, max(nudges.values()))
+                    queue = deque(step for step in steps if step.channel not in nudgers)
         finally:
             self._leave(running, on_late, keep=_over(journey, cargo))
         return journey
@@ -104,19 +106,35 @@ class Cascade:
         done, _ = await asyncio.wait(running, timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
         return done
 
-    def _collect(self, done: set[asyncio.Task[Attempt]], running: Running, journey: Journey) -> bool:
-        """Take the ended attempts in; says whether a nudge asks to start again."""
-        again = False
+    async def answered(self, peer: str, limit: float) -> bool:
+        """Wait until a peer proves that it hears us, at most `limit` seconds; says whether it did."""
+        event = self._sleepers.setdefault(peer, asyncio.Event())
+        try:
+            async with asyncio.timeout(limit):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _proven(self, peer: str) -> None:
+        event = self._sleepers.pop(peer, None)
+        if event is not None:
+            event.set()
+
+    def _collect(self, done: set[asyncio.Task[Attempt]], running: Running, journey: Journey) -> dict[str, float]:
+        """Take the ended attempts in; gives the roads that nudged, with what is left of their time in seconds."""
+        nudges: dict[str, float] = {}
         for task in sorted(done, key=list(running).index):
-            del running[task]
+            step = running.pop(task)
             attempt = task.result()
             journey.attempts.append(attempt)
             self.credit(attempt)
             move = EFFECTS[attempt.result].walk
             if move is Walk.STOP and journey.proven is None:
                 journey.proven = attempt
-            again = again or move is Walk.AGAIN
-        return again
+            if move is Walk.AGAIN:
+                nudges[step.channel] = max(0.0, step.deadline - attempt.ms / 1000.0)
+        return nudges
 
     def credit(self, attempt: Attempt) -> None:
         """Tell the link what the attempt means for it."""

@@ -14,7 +14,7 @@ from fleet.core.envelope import FREE, Kind, Priority, kind_of, read, stamp
 from fleet.core.gates import Case, Direction, Judgement, Verdict, judge
 from fleet.core.lifecycle import Event
 from fleet.core.peer import Peer
-from fleet.core.plan import Step, Wish, backoff, plan
+from fleet.core.plan import Step, Wish, backoff, longest, plan
 from fleet.engine.links import Links
 from fleet.engine.roster import Roster
 from fleet.engine.world import World
@@ -184,7 +184,7 @@ class Dispatch:
         pid = self._world.new_id()
         exp = max(row.exp for row in rows)
         number = store.ledger.open_parcel(pid, peer.id, [row.row for row in rows], now, exp)
-        until = now + int((sum(step.deadline for step in steps) + policy.LEASE_MARGIN) * 1000)
+        until = now + int((longest(steps) + policy.LEASE_MARGIN) * 1000)
         store.outbox.lease(rows, number, inc, first, now, until)
         low = store.outbox.low(peer.id, inc, store.sequence.next(peer.id))
         items = tuple(stamp(row.content, row.seq, row.exp) for row in rows)

@@ -35,6 +35,7 @@ class Links:
         self._settings = settings
         self._links: dict[tuple[str, str], Link] = {}
         self.on_change: Callable[[Change], None] = lambda change: None
+        self.on_proven: Callable[[str], None] = lambda peer: None  # the peer answered: it is awake and hears us
         self.mail_waits: Callable[[str], bool] = lambda peer: True
 
     def get(self, peer: str, channel: str) -> Link:
@@ -59,6 +60,8 @@ class Links:
         self._links[key] = link
         if signal is not None:
             self._enter(key, link, signal, reason or evidence.value)
+        if evidence is Evidence.GOOD:
+            self.on_proven(peer)
 
     def _enter(self, key: tuple[str, str], link: Link, signal: Signal, reason: str) -> Link:
         entered = advance(link, signal, self._world.steady(), cap=self._cap(key), dice=self._world.chance())

@@ -33,10 +33,12 @@ class Walk:
     """One walk over scripted roads and all that came of it."""
 
     def __init__(self, *roads: Script, hedge: float = 0.25, kind: ParcelType = ParcelType.MAIL, urgent: bool = False,
-                 broken: str = "", lasting: float = 100.0, cancel_after: float = 0.0) -> None:  # fmt: skip
+                 broken: str = "", lasting: float = 100.0, cancel_after: float = 0.0,
+                 evidence: tuple[float, Evidence] | None = None) -> None:  # fmt: skip
         self.roads = names(roads)
         self.late: list[Attempt] = []
         self._options = (hedge, kind, urgent, broken, cancel_after)
+        self._evidence = evidence
         self.journey = Journey()
         self.ended = -1.0
         virtual.run(self._story(lasting))
@@ -56,6 +58,9 @@ class Walk:
         ]
         cargo = Cargo(parcel_of(a, "b", kind=kind, urgent=urgent), kind)
         walk = asyncio.ensure_future(cascade.walk(peer, cargo, steps, self.late.append))
+        if self._evidence is not None:
+            when, what = self._evidence
+            asyncio.get_running_loop().call_later(when, self.links.credit, "b", "nats", what)
         if cancel_after:
             await asyncio.sleep(cancel_after)
             walk.cancel()
@@ -159,7 +164,7 @@ def test_a_link_that_broke_on_the_way_is_passed_over() -> None:
 def test_after_custody_only_roads_that_reply_are_tried() -> None:
     walk = Walk(
         road("git", (0.0, TAKEN), replies=False), road("seed", (0.0, TAKEN), replies=False),
-        road("wol", (0.0, Outcome.nudged()), carries=False, hedges=False), road("ssh", (0.0, NO)),
+        wakes(), road("ssh", (0.0, NO)),
     )  # fmt: skip
     assert [name for name, _ in walk.calls] == ["git", "ssh"]
     assert [attempt.channel for attempt in walk.journey.taken] == ["git"]
@@ -175,23 +180,39 @@ def test_a_receipt_or_a_letter_needs_no_more_than_custody(kind: ParcelType) -> N
     assert [name for name, _ in walk.calls] == ["nats"]
 
 
-def test_a_nudge_starts_the_walk_again_once_after_a_moment() -> None:
-    walk = Walk(
-        road("nats", (0.0, NO)), road("wol", (0.0, Outcome.nudged()), carries=False, hedges=False),
-        road("http", (0.0, NO)),
-    )  # fmt: skip
+def wakes(name: str = "wol") -> Script:
+    return road(name, (0.0, Outcome.nudged()), carries=False, hedges=False)
+
+
+def test_a_nudged_peer_that_is_never_heard_is_tried_once_more_when_the_step_s_time_is_over() -> None:
+    walk = Walk(road("nats", (0.0, NO)), wakes(), road("http", (0.0, NO)))
     assert walk.calls == [("nats", 0.0), ("wol", 0.0), ("nats", 3.0), ("http", 3.0)]
 
 
 def test_a_nudge_helps_when_the_peer_wakes_up() -> None:
-    walk = Walk(road("nats", (0.0, NO), (0.0, yes)), road("wol", (0.0, Outcome.nudged()), carries=False, hedges=False))
+    walk = Walk(road("nats", (0.0, NO), (0.0, yes)), wakes())
     assert walk.results == [("nats", Result.DEFERRED), ("wol", Result.NUDGED), ("nats", Result.DELIVERED)]
+
+
+def test_the_walk_starts_again_in_the_moment_in_which_the_peer_answers_a_ping() -> None:
+    walk = Walk(road("nats", (0.0, NO), (0.0, yes)), wakes(), evidence=(1.0, Evidence.GOOD))
+    assert walk.calls == [("nats", 0.0), ("wol", 0.0), ("nats", 1.0)]
+
+
+@pytest.mark.parametrize("evidence", [Evidence.BAD, Evidence.INBOUND])
+def test_what_does_not_prove_that_the_peer_hears_us_lets_the_walk_wait_on(evidence: Evidence) -> None:
+    walk = Walk(road("nats", (0.0, NO), (0.0, yes)), wakes(), evidence=(1.0, evidence))
+    assert walk.calls[-1] == ("nats", 3.0)
+
+
+def test_every_road_that_wakes_gets_its_turn_once() -> None:
+    walk = Walk(road("nats", (0.0, NO)), wakes(), wakes("text"))
+    assert walk.calls == [("nats", 0.0), ("wol", 0.0), ("nats", 3.0), ("text", 3.0), ("nats", 6.0)]
 
 
 def test_what_a_road_holds_is_woken_for_when_it_is_urgent() -> None:
     def roads() -> tuple[Script, ...]:
-        wol = road("wol", (0.0, Outcome.nudged()), carries=False, hedges=False)
-        return road("git", (0.0, TAKEN), replies=False), wol, road("ssh", (0.0, NO))
+        return road("git", (0.0, TAKEN), replies=False), wakes(), road("ssh", (0.0, NO))
 
     assert [name for name, _ in Walk(*roads()).calls] == ["git", "ssh"]
     assert Walk(*roads(), urgent=True).calls == [("git", 0.0), ("wol", 0.0), ("ssh", 3.0)]
