@@ -7,6 +7,7 @@ over a writer that commits at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -28,7 +29,7 @@ from fleet.engine.links import Links
 from fleet.engine.roster import Roster
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import real_world
-from fleet.errors import NoIdentity
+from fleet.errors import FleetError, NoIdentity
 from fleet.faces.messages import EVERYBODY, everybody
 from fleet.faces.verdicts import exit_of, exit_of_all
 from fleet.store import Store
@@ -126,8 +127,19 @@ class House:
             real_world(),
         )  # fmt: skip
 
+    def take_in_seeds(self) -> int:
+        """Take in the seeds that others put here meanwhile; what fails is left to the daemon, which says so."""
+        if next(self.paths.seeds.glob("*.seed"), None) is None:
+            return 0
+        from fleet.daemon import reception
+
+        with contextlib.suppress(FleetError):
+            return reception.take_in(self.environ)
+        return 0
+
     def accept(self, message: Mapping[str, Any], wait: str) -> tuple[Any, int]:
         """Accept a message for the daemon to find; gives the answer and the exit code of not waiting any longer."""
+        self.take_in_seeds()
         asked = read_line(msgspec.json.encode(message))
         if asked.to == EVERYBODY:
             answers = self._submit([msgspec.structs.replace(asked, to=peer) for peer in everybody(self.roster)])

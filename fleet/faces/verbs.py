@@ -159,6 +159,14 @@ async def _revoke(node: Node, words: asked.To) -> Any:
     return await node.revoking.revoke(words.peer)
 
 
+async def _nudge(node: Node, words: asked.Words) -> Any:
+    look = getattr(node.roads.channels.get("seed"), "look", None)
+    if look is not None:
+        look()
+    node.exchange.poke_all()
+    return {"node": node.id}
+
+
 async def _stop(node: Node, words: asked.Words) -> Any:
     node.ask_to_stop()
     return {"node": node.id, "pid": os.getpid()}
@@ -204,6 +212,7 @@ VERBS: dict[str, Verb] = {
     "keys": Verb(asked.Words, _keys),
     "rotate": Verb(asked.Key, _rotate),
     "revoke": Verb(asked.To, _revoke),
+    "nudge": Verb(asked.Words, _nudge, lambda house, words: {"taken_in": house.take_in_seeds()}),
     "stop": Verb(asked.Words, _stop),
 }
 
@@ -232,4 +241,5 @@ def still(house: House, name: str, given: dict[str, Any]) -> Any:
     verb = VERBS[name]
     if verb.still is None:
         raise NoDaemon(hint="fleet up --detach")
+    house.take_in_seeds()
     return verb.still(house, asked.read(verb.words, given))
