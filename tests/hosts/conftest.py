@@ -1,6 +1,6 @@
 """A world of nodes and a net of hosts for each test; must never outlive it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +19,3 @@ def world(net: Net) -> Iterator[World]:
     """Made after the net, so that its daemons end before their hosts do."""
     with World() as world:
         yield world
-
-
-Settled = Callable[[], None]

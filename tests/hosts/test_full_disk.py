@@ -71,9 +71,8 @@ def disk(world: World) -> Iterator[Disk]:
 
 def on(disk: Disk, world: World, name: str) -> Node:
     """A node whose home lies on the small disk."""
-    node = Node(name, disk.place / name)
+    node = world.node(name, home=disk.place / name)
     node.log_file = world.home / f"{name}.log"
-    world.nodes[name] = node
     return node
 
 

@@ -1,5 +1,8 @@
 """Black holes, resets, cuts, loss and slow lines between real hosts: mail arrives once, links tell the truth and heal."""
 
+import os
+import signal
+
 import pytest
 
 from tests.support.netns import Net, placed
@@ -193,10 +196,24 @@ def test_a_link_with_a_loopback_address_is_warned_of_and_address_helps(net: Net,
     until(lambda: id in b.arrived(), "it arrives")
 
 
-def test_the_broker_killed_under_traffic_costs_nothing(net: Net, pair: tuple[Node, Node]) -> None:
-    import os
-    import signal
+def test_nodes_of_one_machine_keep_their_ports_over_restarts_so_that_members_find_them_without_anybody_s_help(
+    net: Net, world: World
+) -> None:
+    a = world.found("a", prefix=net["a"].exec)  # nobody names a port: each takes the next free one
+    b = world.join("b", a, prefix=net["a"].exec)
+    c = world.join("c", a, prefix=net["a"].exec)
+    until(lambda: "c" in {peer["node"] for peer in b.ask("peers")}, "b was told of c")
+    before = [node.ask("here")["bind"] for node in (b, c)]
+    for node in (a, b, c):
+        node.kill()
+    c.start()
+    b.start()
+    assert [node.ask("here")["bind"] for node in (b, c)] == before
+    arrive(b, c, b.send("c", "x"))
+    arrive(c, b, c.send("b", "x"))
 
+
+def test_the_broker_killed_under_traffic_costs_nothing(net: Net, pair: tuple[Node, Node]) -> None:
     a, b = pair
     ids: list[str] = []
     for _ in range(3):

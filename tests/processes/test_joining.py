@@ -200,20 +200,6 @@ def test_two_members_that_never_met_write_to_each_other_while_their_inviter_is_d
     assert c.road_of(there) == "http"
 
 
-def test_two_members_that_never_met_write_to_each_other_after_all_restarted_without_their_inviter(
-    world: World, a: Node
-) -> None:
-    b = world.join("b", a)
-    c = world.join("c", a)
-    until(lambda: "c" in {peer["node"] for peer in b.ask("peers")}, "b was told of c")
-    for node in (a, b, c):
-        node.kill()
-    b.start()
-    c.start()
-    assert b.ok("send", "c", "x", "--timeout", "20")["state"] == "received"
-    assert c.ok("send", "b", "x", "--timeout", "20")["state"] == "received"
-
-
 def test_a_member_that_was_away_when_another_joined_hears_of_it(world: World, a: Node) -> None:
     b = world.join("b", a)
     b.kill()

@@ -11,6 +11,7 @@ A node's commands and daemon run behind `prefix`, for instance ("ip", "netns", "
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -30,6 +31,7 @@ from fleet.faces.local import LINES, Answer, Client
 
 PATIENCE = 30.0  # what anything may take on a busy machine before a test gives up
 LOOK = 0.02
+PORTS = 40  # of one world
 HERE = Path(fleet.__file__).parent
 FLEET = (sys.executable, "-I", "-m", "fleet.faces.cli")
 FLEETD = (sys.executable, "-I", "-m", "fleet.faces.serve")
@@ -254,18 +256,20 @@ class World:
     def __init__(self, parent: Path | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="fleet-nodes-", dir=parent))  # short: a socket's path is limited
         self.nodes: dict[str, Node] = {}
+        self._ports = random.randrange(10_000, 32_000, PORTS)  # a block of our own below what the kernel gives to callers
 
-    def node(self, name: str, **more: Any) -> Node:
-        """A node that is not made yet."""
-        self.nodes[name] = Node(name, self.home / name, **more)
+    def node(self, name: str, home: Path | None = None, **more: Any) -> Node:
+        """A node that is not made yet; on loopback it gets ports that no other test's node will take in its absence."""
+        if not more.get("prefix") and "bind" not in more:
+            more["bind"] = f"127.0.0.1:{self._ports + PORTS // 2 + len(self.nodes)}"
+            more.setdefault("FLEET_NATS_PORT", str(self._ports))
+        self.nodes[name] = Node(name, home or self.home / name, **more)
         return self.nodes[name]
 
-    def found(self, name: str, *, nats: bool = True, port: int = 0, **more: Any) -> Node:
+    def found(self, name: str, *, nats: bool = True, **more: Any) -> Node:
         """Make the first member, its daemon and its broker."""
         node = self.node(name, **more)
         node.ok("init", "--node", name)
-        if port:
-            node.ok("config", "set", "nats.port", str(port))
         if not nats:
             node.ok("config", "set", "nats.serve", "false")
         node.start()
