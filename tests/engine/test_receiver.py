@@ -1,74 +1,22 @@
 """Everything that comes in: nobody is answered who is not authenticated, nothing takes effect twice, no goes home too."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fleet.core import canonical, policy, sealing
+from fleet.core import policy, sealing
 from fleet.core.channel import Answer, AnswerKind
-from fleet.core.envelope import Envelope
 from fleet.core.parcel import ParcelType
-from fleet.core.receipt import Fate, Heartbeat, Ping, Receipt, read_receipt
-from fleet.daemon.service import Node
-from fleet.engine.identity import Order, system_item, write_parcel
-from tests.engine.nodes import Tale, told
+from fleet.core.receipt import Fate
+from fleet.engine.identity import Order, write_parcel
+from tests.engine.doors import Door, at_the_door, mail, parcel
 from tests.engine.parts import identity
 from tests.support import virtual
 
 NOTHING = Answer(AnswerKind.NONE)
-
-
-def mail(n: int = 1, **changes: Any) -> bytes:
-    """An envelope as it travels."""
-    now = int(virtual.EPOCH * 1000)
-    return canonical.encode(
-        Envelope(**{"seq": n, "exp": now + 600_000, "id": f"{n:032x}", "ts": now, "body": f"body {n}"} | changes)
-    )
-
-
-def parcel(sender: Node, to: str, items: list[bytes], kind: ParcelType = ParcelType.MAIL, **order: Any) -> bytes:
-    """A sealed parcel of a node, bare."""
-    peer = sender.roster.get(to)
-    assert peer is not None
-    words = {"exp": sender.world.now() + 600_000, "inc": 5, "low": 1} | order
-    return write_parcel(sender.roster.me, peer, items, Order(kind, **words), sender.world).data
-
-
-class Door:
-    """The doors of b, and a pair of keys to open its answers."""
-
-    def __init__(self, tale: Tale) -> None:
-        self.tale = tale
-        self.a, self.b = tale.fleet.node("a"), tale.fleet.node("b")
-        self.bare = self.b.receiver.deliver_for("ssh", framed=False, replies=True)
-        self.box = self.b.receiver.deliver_for("git", framed=False, replies=False)
-        self.framed = self.b.receiver.deliver_for("nats", framed=True, replies=True)
-
-    def receipt(self, answer: Answer) -> Receipt:
-        """Open an answer at a."""
-        assert answer.kind is AnswerKind.SIGNED
-        opener = self.a.attempts._opener
-        opened = opener.open(answer.data, framed=False)
-        return read_receipt(opener.items(opened)[0])
-
-    @property
-    def counted(self) -> dict[str, int]:
-        """The counters of b."""
-        return self.b.exchange.counters
-
-
-def at_the_door(tmp_path: Path, story: Callable[[Door], Awaitable[None]], **options: Any) -> Tale:
-    """Run a story at the doors of b."""
-
-    async def run(tale: Tale) -> None:
-        tale.fleet.net.sky.set("*", "*", "*", replace(tale.fleet.net.sky.at("", "", ""), cut=True))  # nobody else speaks
-        await story(Door(tale))
-
-    return told(tmp_path, run, "abc", **options)
 
 
 def test_mail_is_filed_and_answered_envelope_by_envelope(tmp_path: Path) -> None:
@@ -233,39 +181,6 @@ def test_a_no_to_mail_from_a_mailbox_travels_by_itself_too(tmp_path: Path) -> No
     at_the_door(tmp_path, story)
 
 
-def test_a_ping_is_answered_with_its_nonce(tmp_path: Path) -> None:
-    async def story(door: Door) -> None:
-        ping = system_item(Ping(nonce="ab" * 16, known=door.b.roster.known()))
-        answer = await door.bare(parcel(door.a, "b", [ping], ParcelType.PING))
-        opened = door.a.attempts._opener.open(answer.data, framed=False)
-        assert opened.type is ParcelType.PONG
-        assert b"ab" * 16 in door.a.attempts._opener.items(opened)[0]
-
-    at_the_door(tmp_path, story)
-
-
-def test_receipts_and_heartbeats_are_answered_by_custody_only(tmp_path: Path) -> None:
-    async def story(door: Door) -> None:
-        receipt = system_item(Receipt(pid="0" * 32, road="nats"))
-        beat = system_item(Heartbeat(boot="0" * 32, counter=1, known=door.b.roster.known()))
-        for kind, item in ((ParcelType.RECEIPT, receipt), (ParcelType.HEARTBEAT, beat)):
-            assert await door.bare(parcel(door.a, "b", [item], kind)) == Answer(AnswerKind.CUSTODY)
-
-    at_the_door(tmp_path, story)
-
-
-def test_an_old_system_parcel_proves_no_life(tmp_path: Path) -> None:
-    async def story(door: Door) -> None:
-        ping = parcel(door.a, "b", [system_item(Ping(nonce="0" * 32))], ParcelType.PING)
-        await door.bare(ping)
-        heard = door.b.links.get("a", "ssh").heard_at
-        await asyncio.sleep(10.0)
-        await door.bare(ping)
-        assert door.b.links.get("a", "ssh").heard_at == heard
-
-    at_the_door(tmp_path, story)
-
-
 def test_a_full_disk_answers_busy_and_proves_nothing(tmp_path: Path) -> None:
     async def story(door: Door) -> None:
         disk = door.tale.fleet.lives["b"].disk
@@ -304,19 +219,3 @@ def test_a_member_is_learned_from_the_parcel_it_sends(tmp_path: Path) -> None:
     at_the_door(tmp_path, story, strangers="c")
 
 
-def test_receipts_from_a_mailbox_settle_only_what_their_addressee_was_sent(tmp_path: Path) -> None:
-    async def story(door: Door) -> None:
-        fleet = door.tale.fleet
-        id = await fleet.send("a", "b")
-        await asyncio.sleep(0.1)
-        pid = door.tale.sent()[0].pid
-        box = door.a.receiver.deliver_for("git", framed=False, replies=False)
-        c = fleet.node("c")
-        await box(parcel(c, "a", [system_item(Receipt(pid=pid, road="nats"))], ParcelType.RECEIPT))
-        assert fleet.state("a", id) != "received"
-        await box(parcel(door.b, "a", [system_item(Receipt(pid="f" * 32, road="nats"))], ParcelType.RECEIPT))
-        assert fleet.state("a", id) != "received"
-        await box(parcel(door.b, "a", [system_item(Receipt(pid=pid, road="nats"))], ParcelType.RECEIPT))
-        assert fleet.state("a", id) == "received"
-
-    at_the_door(tmp_path, story)

@@ -12,7 +12,8 @@ from typing import Any
 from fleet.core.channel import Answer, AnswerKind, Deliver
 from fleet.core.parcel import Parcel
 from fleet.errors import Unreachable
-from tests.support.simroad import ROADS, Box, Road, SimChannel, Trip, copied, say
+from tests.support.roads import ROADS, Road
+from tests.support.simroad import Box, SimChannel, Trip, copied, say
 from tests.support.weather import Sky, Weather
 
 WAKING = 2.0  # seconds from a wake-up packet until the machine is on the net

@@ -6,49 +6,21 @@ except to name it in a trace.
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fleet.core import parcel as layout
-from fleet.core.channel import Answer, AnswerKind, Deliver, Traits
+from fleet.core.channel import Answer, AnswerKind, Deliver
 from fleet.core.outcome import Outcome
 from fleet.core.parcel import Parcel, ParcelType
 from fleet.core.peer import Peer
 from fleet.errors import Barred, Faulty, FleetError, Unreachable
+from tests.support.roads import Road
 from tests.support.weather import Weather
 
 if TYPE_CHECKING:
     from tests.support.simnet import SimNet
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """What one road is like under a clear sky."""
-
-    name: str
-    traits: Traits
-    delay: float = 0.0  # seconds, one way
-    poll: float = 0.0  # a mailbox is looked at so often
-    silent: bool = False  # who is not authenticated hears nothing; else the line is cut at once
-
-
-_MAILBOX = Traits(replies=False, pings=False)
-ROADS: Mapping[str, Road] = MappingProxyType(
-    {
-        road.name: road
-        for road in (
-            Road("nats", Traits(framed=True), 0.0005, silent=True),
-            Road("http", Traits(framed=True), 0.001),
-            Road("relay", Traits(framed=True), 0.002),
-            Road("seed", _MAILBOX, 0.5, poll=1.0),
-            Road("ssh", Traits(pings=False), 0.6),
-            Road("wol", Traits(carries=False, replies=False, pings=False, hedges=False), 0.001),
-            Road("git", _MAILBOX, 2.0, poll=30.0),
-        )
-    }
-)
 
 
 @dataclass(slots=True)
