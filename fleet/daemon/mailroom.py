@@ -17,7 +17,7 @@ from fleet.engine.roster import Roster
 from fleet.engine.waiting import Waiting, reached, state_of
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
-from fleet.errors import Conflict, DiskFull, FleetError, NotFound, UsageError
+from fleet.errors import Conflict, DiskFull, FleetError, GateRefused, NotFound, UsageError
 from fleet.store import Store
 from fleet.store.inbox import Arrival
 from fleet.store.outbox import Applied, Change, Row
@@ -39,12 +39,18 @@ class Mailroom:
         self._limit = limit
         self._world = world
         self._said: dict[tuple[str, str], tuple[Peer, str]] = {}  # what our gates said of (peer, type)
-        self._desk = Desk(kinds, limit, roster.__contains__, tuple(channels))
+        self._desk = Desk(kinds, limit, self._knows, tuple(channels))
         self.poke: Callable[[str], None] = lambda peer: None
         self.on_mail: Callable[[str, int], None] = lambda sender, count: None
         self.on_owed: Callable[[str], None] = lambda peer: None
         self.on_cancelled: Callable[[Row], None] = lambda row: None
         self.room_left: Callable[[], bool] = lambda: True
+
+    def _knows(self, node: str) -> bool:
+        """Say whether mail to `node` is accepted. Raises GateRefused for one the root revoked."""
+        if self._roster.revoked(node):
+            raise GateRefused(f"membership: the root revoked {node}", hint="fleet invite, if it shall come back")
+        return node in self._roster
 
     async def submit(self, asked: Sequence[Submission]) -> list[dict[str, Any]]:
         """Accept messages; one answer each, in order, after the fsync: the id and state, or the error."""

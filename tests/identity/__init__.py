@@ -1,1 +1,1 @@
-"""Who is who, under attack and over years: forged, replayed and stolen words, keys that change, invitations, keys at rest."""
+"""Who is who, under attack and over years: forged and replayed words, keys that change, invitations, keys at rest."""

@@ -89,9 +89,9 @@ def forge(
     """Write a framed parcel as `me` would, with whatever is said to be different."""
     now = int(virtual.now() * 1000)
     words = {
-        "v": 1, "pid": make_id(now, next(_pids).to_bytes(10, "big")), "fleet": me.fleet, "sender": me.node, "to": addressee.node,
-        "ts": now, "exp": now + 3_600_000, "hops": 8, "enc": "x25519", "ekid": addressee.opening[0].ekid, "inc": now, "low": 1,
-        "n": len(items),
+        "v": 1, "pid": make_id(now, next(_pids).to_bytes(10, "big")), "fleet": me.fleet, "sender": me.node,
+        "to": addressee.node, "ts": now, "exp": now + 3_600_000, "hops": 8, "enc": "x25519",
+        "ekid": addressee.opening[0].ekid, "inc": now, "low": 1, "n": len(items),
     }  # fmt: skip
     key = signing or me.signing
     dice = make_id(now, next(_pids).to_bytes(10, "big")).encode()
@@ -137,7 +137,7 @@ def truth(node: Node) -> dict[str, list[Any]]:
     """Everything a node holds to be true: its mail, its replay windows, its members, its budgets, its invitations."""
     found = {table: sorted(map(repr, node.store.db.conn.execute(f"SELECT * FROM {table}"))) for table in TRUTH}
     found["keys"] = [path.read_bytes() for path in sorted(node.ring.directory.iterdir()) if path.name != "reserve.json"]
-    found["roster"] = [peer for peer in node.roster.peers()]
+    found["roster"] = list(node.roster.peers())
     found["me"] = [node.roster.me.certificate, node.roster.me.manifest, node.roster.revocation.version]
     return found
 

@@ -1,4 +1,4 @@
-"""Attacks 1 and 2: flipped bits, random forgeries, signatures of every wrong length, at every door. More: campaign/identity.py."""
+"""Attacks 1 and 2: flipped bits, random forgeries, signatures of every wrong length, at every door. More: campaign."""
 
 import random
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_a_parcel_with_one_bit_flipped_is_accepted_by_no_door(kind: str) -> None
                 answer = await hand(node, flipped(honest, bit), "git", framed=False, replies=False)
                 assert (answer.kind.value, answer.data) == ("none", b""), bit
             framed = parcels(fleet)[kind]
-            for bit in range(0, 8 * 38):  # the hop frame's own bits; beyond it the tag covers every one
+            for bit in range(8 * 38):  # the hop frame's own bits; beyond it the tag covers every one
                 answer = await hand(node, flipped(framed, bit), "http")
                 assert (answer.kind.value, answer.data) == ("none", b""), bit
             assert _refusals(fleet) - refusals == len(bits) + 8 * 38

@@ -256,7 +256,7 @@ async def test_a_revocation_list_the_root_did_not_sign_revokes_nobody(home: Path
 
 @in_virtual_time
 async def test_an_outbound_answer_with_one_wrong_part_settles_nothing(home: Path) -> None:
-    """The same lies where an answer is awaited: the road gives back a receipt of a stranger, another member, another parcel."""
+    """The same lies where an answer is awaited: the road gives back a false receipt."""
     from tests.support.weather import Weather
 
     async with ground(home, roads=("http",)) as fleet:
