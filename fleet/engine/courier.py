@@ -288,5 +288,8 @@ class Courier:
 
 def _reason(journey: Journey) -> str:
     """Say why nobody took it: the last road that really tried tells more than one that has no address."""
-    tried = [attempt for attempt in journey.attempts if attempt.result is not Result.BARRED] or journey.attempts
+    tried = [attempt for attempt in journey.attempts if attempt.result is not Result.BARRED]
+    if not tried and len(journey.attempts) > 1:
+        return "no open road leads there; fleet explain PEER"
+    tried = tried or journey.attempts
     return tried[-1].reason if tried else "no road took it"

@@ -115,7 +115,7 @@ class Story:
         found = sent.sender.ask("trace", id=sent.id)
         proven = [attempt["channel"] for attempt in found["attempts"] if attempt["result"] == "delivered"]
         sent.state = found["state"]
-        sent.tried = [attempt["channel"] for attempt in found["attempts"]]
+        sent.tried = [attempt["channel"] for attempt in found["attempts"] if attempt["result"] != "barred"]
         sent.channel = proven[-1] if proven else ""
         return sent.state
 

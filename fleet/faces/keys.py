@@ -10,7 +10,7 @@ from typing import Any
 
 from fleet.errors import NotFound, UsageError
 from fleet.faces.caller import Caller
-from fleet.faces.render import Screen, visible
+from fleet.faces.render import Screen, dumps, visible
 
 SHORTEST = 8  # characters of a passphrase; Argon2id does the rest
 
@@ -110,9 +110,13 @@ def _passphrase(*, twice: bool) -> bytes:
     return word.encode()
 
 
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value)
+
+
 def _print(found: dict[str, Any], screen: Screen) -> int:
     if screen.json:
         screen.value(found)
     else:
-        screen.table(("what", "value"), list(found.items()))
+        screen.table(("what", "value"), [(name, _shown(value)) for name, value in found.items()])
     return 0
