@@ -92,8 +92,10 @@ class Exchange:
         """A member was revoked: its level means nothing any more, its mail is refused."""
         self.levels.pop(peer, None)
         self._node.custodian.part(peer)
-        if peer in self.couriers or self._node.reader.outbox.waiting(peer):
-            self.courier(peer).heard()
+        if self.couriers.pop(peer, None) is not None:
+            self._peer_tasks.pop(peer).cancel()  # what is under way goes no further
+        if self._node.reader.outbox.waiting(peer):
+            self.courier(peer)
 
     def heard(self, peer: str) -> None:
         """A peer was heard: what was put off may go at once."""

@@ -64,7 +64,10 @@ async def test_mail_to_the_revoked_is_refused_with_the_reason_and_its_own_mail_a
             with pytest.raises(UsageError, match="the root revoked c"):
                 await fleet.send(sender, "c", "later")
         late = await fleet.send("c", "a", "from the revoked")
-        await fleet.until(lambda: fleet.state("b", waiting) == "refused", 30)  # when the walk under way is over
+        sent: list[str] = []
+        fleet.net.on_send = lambda trip: sent.append(f"{trip.sender} → {trip.to}")
+        await fleet.until(lambda: fleet.state("b", waiting) == "refused", 120)  # when its lease has ended
+        assert "b → c" not in sent, "not even what was under way goes on"
         assert "revoked c" in fleet.row("b", waiting).reason
         await asyncio.sleep(60)
         assert fleet.state("c", late) == "accepted"
