@@ -4,9 +4,11 @@ Two worlds: `fleet` is shared by the tests of this file, which leave it as they 
 """
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -541,6 +543,13 @@ def test_every_command_has_help_that_ends_with_0_and_no_command_ends_with_2(worl
     assert node.fleet().code == 2
     wrong = node.fleet("stauts")
     assert wrong.code == 2 and "fleet status" in wrong.err
+
+
+def test_readme_names_every_command() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    table = readme.partition("### Commands")[2].partition("### Exit codes")[0]
+    words = set(re.findall(r"`([a-z]+)", table))
+    assert set(parser.build()[1]) <= words, "a command is missing in README.md, Commands"
 
 
 def test_data_goes_to_stdout_and_talk_to_stderr(fleet: Fleet) -> None:
