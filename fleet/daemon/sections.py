@@ -118,6 +118,12 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     free: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.DISK_WATERMARK
 
 
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the secret keys lie."""
+
+    store: Annotated[str, rules.choice("file", "keyring")] = "file"
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon's log."""
 
@@ -138,7 +144,7 @@ class Key(NamedTuple):
 SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
     {
         "node": Node, "api": Api, "order": Order, "nats": Nats, "federation": Federation, "budget": Budget,
-        "breaker": Breaker, "content": Content, "healing": Healing, "retention": Retention, "log": Log,
+        "breaker": Breaker, "content": Content, "healing": Healing, "retention": Retention, "keys": Keys, "log": Log,
     }
 )  # fmt: skip
 

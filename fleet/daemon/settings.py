@@ -34,6 +34,7 @@ class Settings:
     content: sections.Content
     healing: sections.Healing
     retention: sections.Retention
+    keys: sections.Keys
     log: sections.Log
     order: tuple[str, ...]
     channels: Mapping[str, Mapping[str, Any]]

@@ -62,7 +62,7 @@ def make_ring(house: House, node: str | None, fleet: str) -> KeyRing:
     for word in filter(None, (id, fleet)):
         if not is_node_id(word):
             raise UsageError(f"{word!a} cannot be an id: a-z, 0-9, -, up to 63 characters", hint="fleet init --node mac1")
-    ring = KeyRing.make(house.paths.keys, id, fleet)
+    ring = KeyRing.make(house.paths.keys, id, fleet, vault=house.vault)
     write_template(house.paths)
     return ring
 
@@ -106,7 +106,7 @@ def join(house: House, link: str, node: str | None) -> dict[str, Any]:
             return asyncio.run(join_fleet(house.paths, house.settings, house.ring, link, Place({}), real_world()))
         except FleetError:
             if made:
-                _forget_keys(house.paths)
+                _forget_keys(house)
             raise
 
 
@@ -116,7 +116,8 @@ def _other_than(inviter: str) -> str:
     return id if id != inviter else f"{id[:58]}-{secrets.token_hex(2)}"
 
 
-def _forget_keys(paths: Paths) -> None:
+def _forget_keys(house: House) -> None:
     """Take back the keys of a node that was not let in; identity.json first, without it there is no identity."""
-    for name in ("identity.json", "sign.key", "open.key", "nats.key"):
-        remove(paths.keys / name)
+    remove(house.paths.keys / "identity.json")
+    for name in ("sign.key", "open.key", "nats.key"):
+        house.vault.remove(name)

@@ -34,6 +34,7 @@ from fleet.faces.messages import EVERYBODY, everybody
 from fleet.faces.verdicts import exit_of, exit_of_all
 from fleet.store import Store
 from fleet.store.keys import KeyRing
+from fleet.store.vault import Vault, open_vault
 
 if TYPE_CHECKING:
     from fleet.daemon.service import Node
@@ -55,9 +56,14 @@ class House:
         return configuration.load(self.paths, self.environ, self.flags)
 
     @cached_property
+    def vault(self) -> Vault:
+        """Where the secret keys lie. Raises StoreError for a keyring that is not there."""
+        return open_vault(self.settings.keys.store, self.paths.keys)
+
+    @cached_property
     def ring(self) -> KeyRing:
         """The keys of this node. Raises NoIdentity on a machine where neither init nor join ever ran."""
-        return KeyRing.load(self.paths.keys)
+        return KeyRing.load(self.paths.keys, self.vault)
 
     @cached_property
     def store(self) -> Store:
