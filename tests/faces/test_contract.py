@@ -469,8 +469,9 @@ def test_revoke_needs_yes_without_a_terminal_and_puts_a_member_out(world: World)
     assert a.fleet("revoke", "b", "--json").code == 2
     assert b.fleet("revoke", "a", "--yes", "--json").code != 0, "only where the root key is"
     assert a.ok("revoke", "b", "--yes")["node"] == "b"
-    assert a.fleet("send", "b", "x", "--json").code == 5
-    assert a.fleet("revoke", "b", "--yes", "--json").code == 5
+    refused = a.fleet("send", "b", "x", "--json")
+    assert refused.code == 4 and "revoked b" in refused.error["message"]
+    assert a.fleet("revoke", "nobody", "--yes", "--json").code == 5
 
 
 def test_doctor_lists_checks_with_their_remedy_and_is_1_when_one_failed(world: World) -> None:
