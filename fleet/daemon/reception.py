@@ -15,10 +15,8 @@ from typing import cast
 from fleet.core.channel import Answer
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
-from fleet.daemon import registry
 from fleet.daemon import settings as configuration
 from fleet.daemon import words as peer_words
-from fleet.daemon.membership import Place, load_identity
 from fleet.daemon.paths import Paths, paths_of, prepare
 from fleet.daemon.settings import Settings
 from fleet.engine.at_once import AtOnce
@@ -103,6 +101,8 @@ class Reception:
         """Take in the seeds that lie here; says how many."""
         if SEED not in self._settings.roads:
             return 0
+        from fleet.daemon import registry
+
         roads = registry.build([SEED], self._settings.channel, lambda name: {"seeds": str(self._paths.seeds)})
         sweep = getattr(roads.channels.get(SEED), "sweep", None)
         if sweep is None:
@@ -145,6 +145,8 @@ def _roster(store: Store, ring: KeyRing, settings: Settings, world: World) -> Ro
     frames = {found.node: found for found in store.members.all()}
     own = frames.pop(ring.node, None)
     if own is None or not own.certificate or not own.manifest:
+        from fleet.daemon.membership import Place, load_identity
+
         with store.db.transaction():
             me = load_identity(store, ring, settings, Place({}), world)
     else:

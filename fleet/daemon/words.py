@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleet.core.envelope import is_node_id
-from fleet.daemon.edit import put, typed
 from fleet.daemon.mistakes import error_of
 from fleet.daemon.reading import Reading, read_peer
 from fleet.errors import UsageError
@@ -19,6 +18,8 @@ def changed(node: str, table: Mapping[str, Any], values: Mapping[str, Any], road
     """
     if not is_node_id(node):
         raise UsageError("a node id is a-z, 0-9, -, up to 63 characters")
+    from fleet.daemon.edit import put, typed  # the pen for config.toml; whoever only reads does without
+
     new = _copy(table)
     for key, value in values.items():
         place = tuple(key.split("."))

@@ -115,9 +115,9 @@ def _tell() -> None:
 
 
 def nudge() -> int:
-    """Let the daemon look at once, or take the seeds in."""
+    """Let the daemon look at once and say that mail waits, where it may; or take the seeds in."""
     try:
-        _client().ask("POST", "/verb/nudge")
+        _client().ask("POST", "/verb/nudge", b'{"announce":true}')
     except NoDaemon:
         _with_libraries()
         from fleet.daemon import reception
@@ -142,8 +142,18 @@ def _client() -> Client:
 
 
 def _with_libraries() -> None:
-    """Make the environment's libraries importable: this file is run without them."""
-    if "site" not in sys.modules:
+    """Make the environment's libraries importable: this file is run without them, and without what `site` does besides."""
+    import gc
+
+    gc.disable()  # a process that lives for a tenth of a second has nothing to collect
+    if "site" in sys.modules:
+        return
+    environment = os.path.dirname(os.path.dirname(sys.executable))  # noqa: PTH120
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    libraries = f"{environment}/lib/{version}/site-packages"
+    if os.path.isfile(f"{environment}/pyvenv.cfg") and os.path.isdir(libraries):  # noqa: PTH112, PTH113
+        sys.path.append(libraries)
+    else:
         import site
 
         site.main()
