@@ -38,6 +38,7 @@ def invite(args: Namespace, call: Caller, screen: Screen) -> int:
         screen.value(found)
         return 0
     screen.line(found["link"])
+    screen.code(found["link"])
     left = render.age(found["expires_at"] - time.time() * 1000)
     screen.talk(visible(f"on the other machine: fleet join LINK (valid for {left}, once)"))
     screen.talk(visible(f"both sides show the same words: {found['words']}"))

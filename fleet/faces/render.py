@@ -7,6 +7,7 @@ characters (C0, C1, DEL), characters that reorder text, invisible ones and lone 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,6 +60,9 @@ _JSON = {
 }
 
 
+_HALVES = {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}  # light is drawn: a terminal's ground is dark
+
+
 class Screen:
     """Where a command prints: data on stdout, talk on stderr, one value of JSON when asked."""
 
@@ -79,6 +83,19 @@ class Screen:
     def talk(self, text: str) -> None:
         """Say something about the work, never part of the data."""
         print(f"fleet: {text}", file=self.err, flush=True)
+
+    def code(self, text: str) -> None:
+        """Draw a QR code, two modules a character, if this is a terminal that is wide enough."""
+        if not self.err.isatty():
+            return
+        import segno
+
+        rows = [bytes(row) for row in segno.make_qr(text, error="l").matrix_iter(border=2)]
+        if len(rows) > shutil.get_terminal_size((0, 0)).columns:
+            return
+        rows.append(bytes(len(rows[0])))
+        for upper, lower in zip(rows[::2], rows[1::2], strict=False):
+            print("".join(_HALVES[pair] for pair in zip(upper, lower, strict=True)), file=self.err, flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print rows under headings: a drawn table at a terminal, tab-separated lines otherwise."""
