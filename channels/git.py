@@ -5,7 +5,7 @@ Settings: the table [channel.git], and from the daemon
     others       those of peers, which are polled too: a peer's receipts come home by the remote its mail went out
     poll         seconds between two looks
     identity     private key for ssh; "" = what ssh itself finds
-    host_key     the git host's key as in known_hosts; "" = the user's known_hosts. Another key is never accepted
+    host_key     the git host's key, "TYPE BASE64"; "" = the user's known_hosts. Another key is never accepted
     credentials  a file of git-credential-store, 0600, for https; a URL never holds a password
     node, fleet  our own id and the fleet's
     state        a directory of our own
@@ -49,8 +49,9 @@ _REMOTES = (
     ("ssh", re.compile(rf"ssh://{_USER}{_HOST}(?::\d{{1,5}})?/{_PATH}", re.ASCII)),
     ("https", re.compile(rf"https://{_USER}{_HOST}(?::\d{{1,5}})?/{_PATH}", re.ASCII)),
     ("file", re.compile(rf"(?:file://)?/{_PATH}", re.ASCII)),
-    ("ssh", re.compile(rf"{_USER}{_HOST}:(?!-){_PATH}", re.ASCII)),
+    ("ssh", re.compile(rf"{_USER}{_HOST}:(?!-|//){_PATH}", re.ASCII)),
 )
+_HOST_KEY = re.compile(r"(?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]{1,64} [A-Za-z0-9+/]{16,4096}={0,2}", re.ASCII).fullmatch
 _SSH = (
     "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=10 -o ServerAliveInterval=5"
     " -o ServerAliveCountMax=3 -o ForwardAgent=no -o ClearAllForwardings=yes -o PermitLocalCommand=no"
@@ -87,7 +88,9 @@ class Keys:
         return f"store --file={shlex.quote(self.credentials)}" if self.credentials else ""
 
     def check(self) -> None:
-        """Raise SettingsError when others can read the passwords, or nobody."""
+        """Raise SettingsError for a host key that is none, and when others can read the passwords, or nobody."""
+        if self.host_key and not _HOST_KEY(self.host_key):
+            raise SettingsError('channel.git.host_key must look like "ssh-ed25519 AAAA…"')
         try:
             mode = Path(self.credentials).stat().st_mode if self.credentials else 0
         except OSError as error:
@@ -142,7 +145,7 @@ class Git:
         self._keys.check()
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._keys.host_key:
-            (self._state / "known_hosts").write_text(self._keys.host_key + "\n")
+            (self._state / "known_hosts").write_text(f"* {self._keys.host_key}\n")
         for remote in self._named:
             self._remote(remote)
 

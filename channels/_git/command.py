@@ -32,7 +32,7 @@ REASONS: tuple[tuple[re.Pattern[str], RoadError], ...] = (
     (re.compile("host key verification failed|host identification has changed|certificate veri"), _OTHER_KEY),
     (re.compile("permission denied|authentication failed|could not read (username|password)|prompts disabled"), _NO_ENTRY),
     (re.compile("access denied|unauthorized|invalid credentials|returned error: 40[13]|not have permission"), _NO_ENTRY),
-    (re.compile("repository not found|not appear to be a git repo|returned error: 404"), _NOTHING_THERE),
+    (re.compile("repository ('[^']*' )?not found|not appear to be a git repo|returned error: 404"), _NOTHING_THERE),
     (re.compile("dubious ownership"), Faulty("the repository at the git remote belongs to another user")),
     (re.compile("transport .* not allowed"), Faulty("git may not use this kind of remote")),
     (re.compile("no space left|disk quota"), _NO_ROOM),
@@ -54,12 +54,13 @@ class Done:
 
     def why(self) -> RoadError:
         """Say in our own words why it failed."""
+        return self.known() or Unreachable(f"git ended with {self.code}")
+
+    def known(self) -> RoadError | None:
+        """Say why it failed if that is one of the reasons we know; what the remote's own programs said is passed over."""
         lines = [line for line in self.err.lower().splitlines() if not line.startswith("remote:")]
         text = "\n".join(lines)
-        for pattern, error in REASONS:
-            if pattern.search(text):
-                return _copy(error)
-        return Unreachable(f"git ended with {self.code}")
+        return next((_copy(error) for pattern, error in REASONS if pattern.search(text)), None)
 
 
 def _copy(error: RoadError) -> RoadError:

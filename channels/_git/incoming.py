@@ -84,9 +84,13 @@ class Incoming:
     async def _run(
         self, *words: str, stdin: bytes = b"", limit: int = OUTPUT_LIMIT, excess: Callable[[], bool] | None = None
     ) -> bytes:
-        """Run git. Raises Malformed for what nobody honest wrote, else RoadError."""
+        """Run git. Raises Malformed for what nobody honest wrote, else RoadError.
+
+        The remote has just answered when something else than ls-remote fails: if we know no reason, the content is it.
+        """
         done = await self._command.run(*words, timeout=DEADLINE, stdin=stdin, limit=limit, excess=excess)
-        if done.code and _HOSTILE(done.err) and not _FULL(done.err):
+        strange = words[0] != "ls-remote" and (done.known() is None or _HOSTILE(done.err)) and not _FULL(done.err)
+        if done.code and strange:
             raise Malformed("a git mailbox that is none")
         if done.code:
             raise done.why()
