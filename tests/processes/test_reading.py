@@ -49,7 +49,7 @@ def test_what_went_well_is_not_complained_of(played: tuple[dict[str, Path], Reco
         ("a", "UPDATE outbox SET status = 5 WHERE id = '{id}'", ["refused"]),
         ("b", "UPDATE inbox SET seq = 1, inc = 1", ["twice"]),
         ("b", "UPDATE inbox SET sender = 'c' WHERE id = '{id}'", ["changed"]),
-        ("b", 'UPDATE inbox SET content = replace(content, \'"body":"0"\', \'"body":"9"\')', ["changed"]),
+        ("b", "UPDATE inbox SET content = CAST(replace(content, '\"0\"', '\"9\"') AS BLOB)", ["changed"]),
         ("b", "UPDATE inbox SET id = '00000000000070008000000000000000' WHERE id = '{id}'", ["false", "lost", "phantom"]),
     ],
 )
