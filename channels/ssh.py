@@ -56,6 +56,15 @@ class Ssh:
         done = await self._lines.use(login, lambda line, job: line.run(command, parcel.data, ANSWER_LIMIT, job), timeout)
         return _outcome(peer, done)
 
+    async def nudge(self, peer: Peer, timeout: float) -> None:
+        """Let the peer's daemon look at once, by the fixed command there. Raises a RoadError when it did not run."""
+        table = peer.address(self.name)
+        command = f"{table.get('command') or COMMAND} nudge"
+        done = await self._lines.use(login_of(peer, table), lambda line, job: line.run(command, b"", 4096, job), timeout)
+        if done.code != 0:
+            how = "the session broke" if done.code is None else f"exit {done.code}"
+            raise Unreachable(f"{how}: {said(done.err)}")
+
     async def take(self, data: bytes) -> Answer:
         """Hand over a parcel that `fleet receive` brought to this daemon."""
         if self._deliver is None:

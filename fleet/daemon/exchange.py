@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fleet.core.envelope import kind_of
 from fleet.core.health import Health, Link
 from fleet.core.lifecycle import Status
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
 from fleet.daemon.events import Events
+from fleet.daemon.notices import ALERT, Lost
 from fleet.engine.attempt import supervise
 from fleet.engine.courier import Courier
 from fleet.engine.dispatch import Dispatch
@@ -132,6 +134,18 @@ class Exchange:
         dead = [change for change in changes if change.new is Status.DEAD and change.old is not Status.DEAD]
         if dead:
             self._node.task(self._mourn(dead))
+        self._tell_person(changes)
+
+    def _tell_person(self, changes: Sequence[Applied]) -> None:
+        """Show on the desktop what will not arrive: dead letters whose sender wanted to know, and every failed alert."""
+        ended = [one for one in changes if one.new in (Status.DEAD, Status.REFUSED) and one.old is not one.new]
+        lost = []
+        for change in ended:
+            row = self._node.reader.outbox.get(change.id)
+            kind = kind_of(row.type, self._node.kinds) if row is not None else None
+            if kind is not None and (kind.word == ALERT or (change.new is Status.DEAD and kind.confirm)):
+                lost.append(Lost(change.peer, kind.word))
+        self._node.notices.tell(lost)
 
     async def _mourn(self, dead: list[Applied]) -> None:
         """Tell the operator of dead letters: nothing ends in silence."""

@@ -15,6 +15,7 @@ from fleet.core.peer import Peer
 from fleet.daemon import machine, registry
 from fleet.daemon.broker import Broker, Place
 from fleet.daemon.membership import Place as ManifestPlace
+from fleet.daemon.notices import show_on_desktop
 from fleet.daemon.paths import Paths
 from fleet.daemon.quantities import split_address
 from fleet.daemon.settings import DEFAULT, Settings
@@ -24,8 +25,8 @@ from fleet.errors import FleetError, StoreError
 from fleet.store.files import atomic_write
 from fleet.store.keys import KeyRing
 
+ANYWHERE = ("0.0.0.0", "::", "")  # binds that are no address others could call
 OPEN_TIMEOUT = 5.0  # seconds a road has to get ready; one that needs longer is left to its own background work
-_ANYWHERE = ("0.0.0.0", "::", "")
 MAILBOXES = {"git": "remote", "cloud": "url"}  # what a peer's table calls the place of its mailbox
 
 
@@ -109,6 +110,10 @@ class RoadKeeper:
         if name in ("seed", "ssh"):
             config = str(self._settings.channel("ssh").get("config", ""))
             return {"directory": str(self._paths.run / "ssh"), "config": config, "seeds": str(self._paths.seeds)}
+        if name == "wol":
+            return {"node": self._ring.node}
+        if name == "text":
+            return {"say": show_on_desktop}
         if name == policy.RELAYED:
             return {"chiefs": lambda peer: self.find_chiefs(peer)}
         return {}
@@ -172,6 +177,8 @@ class RoadKeeper:
         advertised = self._settings.node.advertise
         if advertised:
             return advertised if ":" in advertised else f"{advertised}:{port}"
+        if host in ANYWHERE:
+            host = machine.address() or "127.0.0.1"
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def broker_url(self) -> str:
@@ -180,6 +187,8 @@ class RoadKeeper:
             return ",".join(self._settings.nats.urls)
         advertised = self._settings.node.advertise
         host = split_address(advertised)[0] if ":" in advertised else advertised
+        if not host and split_address(self._settings.node.bind)[0] in ANYWHERE:
+            host = machine.address()
         return f"nats://{host}:{self.broker.port}" if host else self.broker.url
 
     async def admit(self, peers: Iterable[Peer]) -> None:

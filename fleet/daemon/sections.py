@@ -131,6 +131,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     format: Annotated[str, rules.choice("json", "text")] = "json"
     size: Annotated[int, rules.size(64 << 10, 1 << 40)] = 10 << 20
     files: Annotated[int, rules.number(1, 100)] = 5
+    notify: Annotated[str, rules.choice("desktop", "off")] = "desktop"
 
 
 class Key(NamedTuple):
@@ -188,7 +189,7 @@ ROADS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "host_key": Key(rules.LINE),
             "credentials": Key(rules.LINE),
         },
-        "text": {"tmux": Key(rules.OPERAND), "every": Key(rules.duration(1, DAY), 30.0)},
+        "text": {"tmux": Key(rules.OPERAND), "desktop": Key(rules.FLAG, False), "every": Key(rules.duration(1, DAY), 30.0)},
     }
 )
 

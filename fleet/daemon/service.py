@@ -17,7 +17,9 @@ from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
+from fleet.daemon.notices import Notices, show_on_desktop
 from fleet.daemon.paths import Paths
+from fleet.daemon.reach import Reach
 from fleet.daemon.revoking import Revoking
 from fleet.daemon.roads import RoadKeeper
 from fleet.daemon.rotation import Rotation
@@ -65,6 +67,9 @@ class Node:
         self.kinds = settings.kinds()
         self.waiting = Waiting()
         self.exchange = Exchange(self)
+        self.notices = Notices(
+            show_on_desktop if settings.log.notify == "desktop" and channels is None else None, log
+        )
         self._given = channels
         self._inline = inline
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,6 +154,7 @@ class Node:
         self.mail.on_cancelled = self.exchange.forget
         self.sight = Sight(self)
         self.control = Control(self)
+        self.reach = Reach(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
@@ -202,6 +208,7 @@ class Node:
         self.task(supervise("custodian", self.custodian.run, self.log))
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
+        self.task(supervise("notices", self.notices.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))

@@ -38,6 +38,7 @@ class Gossip:
         self._told: dict[str, float] = {}
         self.post: Callable[[Letter], None] = lambda letter: None
         self.on_learned: Callable[[str], None] = lambda node: None
+        self.on_pong: Callable[[str, str], None] = lambda peer, nonce: None  # one that came by itself
         self.on_revoked: Callable[[bytes], Awaitable[None]] = _nobody
 
     def ping(self, nonce: str) -> Ping:

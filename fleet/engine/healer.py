@@ -26,7 +26,7 @@ from fleet.engine.roster import Roster
 from fleet.engine.world import World
 from fleet.errors import Barred
 
-_PING_LIFE = 60_000  # ms; a ping that waits longer than a minute asks nothing any more
+_PING_LIFE = 60.0  # seconds; a ping that waits longer than a minute asks nothing any more
 
 
 class Healer:
@@ -109,10 +109,13 @@ class Healer:
         self._asking[key] = task
         task.add_done_callback(lambda done: self._asking.pop(key, None))
 
-    async def ping(self, peer: Peer, name: str, deadline: float) -> Attempt | None:
+    async def ping(
+        self, peer: Peer, name: str, deadline: float, *, nonce: str = "", life: float = _PING_LIFE
+    ) -> Attempt | None:
         """Ask a peer over one road; None when it cannot be sealed to yet. The link is credited either way."""
-        nonce = self._world.dice(16).hex()
-        order = Order(ParcelType.PING, self._world.now() + _PING_LIFE, intro=self._introductions.due(peer.id))
+        nonce = nonce or self._world.dice(16).hex()
+        exp = self._world.now() + int(life * 1000)
+        order = Order(ParcelType.PING, exp, intro=self._introductions.due(peer.id))
         try:
             parcel = write_parcel(self._roster.me, peer, [system_item(self._gossip.ping(nonce))], order, self._world)
         except Barred:

@@ -141,7 +141,7 @@ class Receiver:
             if opened.type is ParcelType.MAIL:
                 return await self._mail(opened, items, road, turn, replies=replies)
             turn.end()
-            return await self._system(opened, items, road)
+            return await self._system(opened, items, road, replies=replies)
         except Malformed as error:
             ears.count("proof_malformed")
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
@@ -181,7 +181,7 @@ class Receiver:
         self._ears.gossip.post(Letter(opened.peer.id, ParcelType.RECEIPT, (item,)))
         return CUSTODY
 
-    async def _system(self, opened: Opened, items: list[bytes], road: str) -> Answer:
+    async def _system(self, opened: Opened, items: list[bytes], road: str, *, replies: bool) -> Answer:
         ears, peer = self._ears, opened.peer
         if opened.header.ts > self._latest.get(peer.id, 0):
             self._latest[peer.id] = opened.header.ts
@@ -190,9 +190,14 @@ class Receiver:
             ping = read_ping(items[0])
             ears.gossip.compare(peer, ping.known, ping.revocation)
             pong = system_item(ears.gossip.pong(ping.nonce))
+            if not replies:
+                ears.gossip.post(Letter(peer.id, ParcelType.PONG, (pong,)))
+                return CUSTODY
             return self._signed(opened, ParcelType.PONG, pong, intro=bool(opened.raw.intro))
         if opened.type is ParcelType.RECEIPT:
             await ears.on_receipt(peer, read_receipt(items[0]), road)
+        elif opened.type is ParcelType.PONG:
+            ears.gossip.on_pong(peer.id, read_ping(items[0]).nonce)
         elif opened.type is ParcelType.HEARTBEAT:
             beat = read_heartbeat(items[0])
             ears.gossip.compare(peer, beat.known, beat.revocation)

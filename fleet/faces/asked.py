@@ -46,6 +46,12 @@ class To(Words):
     channel: Annotated[str, Meta(max_length=32)] = ""
 
 
+class Nudge(Words):
+    """Whether a person here shall be told as well that mail waits."""
+
+    announce: bool = False
+
+
 class Key(Words):
     """Which kind of key."""
 

@@ -159,11 +159,21 @@ async def _revoke(node: Node, words: asked.To) -> Any:
     return await node.revoking.revoke(words.peer)
 
 
-async def _nudge(node: Node, words: asked.Words) -> Any:
+async def _check(node: Node, words: asked.To) -> Any:
+    return await node.reach.check(words.peer)
+
+
+async def _wake(node: Node, words: asked.To) -> Any:
+    return await node.reach.wake(words.peer)
+
+
+async def _nudge(node: Node, words: asked.Nudge) -> Any:
     look = getattr(node.roads.channels.get("seed"), "look", None)
     if look is not None:
         look()
     node.exchange.poke_all()
+    if words.announce:
+        await node.reach.announce()
     return {"node": node.id}
 
 
@@ -206,13 +216,15 @@ VERBS: dict[str, Verb] = {
     "peer_set": Verb(asked.PeerWords, _peer_set),
     "peer_remove": Verb(asked.To, _peer_remove),
     "ping": Verb(asked.To, _ping, patient=True),
+    "check": Verb(asked.To, _check, patient=True),
+    "wake": Verb(asked.To, _wake, patient=True),
     "reset": Verb(asked.To, _reset),
     "invite": Verb(asked.Invitation, _invite),
     "join": Verb(asked.Joining, _join),
     "keys": Verb(asked.Words, _keys),
     "rotate": Verb(asked.Key, _rotate),
     "revoke": Verb(asked.To, _revoke),
-    "nudge": Verb(asked.Words, _nudge, lambda house, words: {"taken_in": house.take_in_seeds()}),
+    "nudge": Verb(asked.Nudge, _nudge, lambda house, words: {"taken_in": house.take_in_seeds()}),
     "stop": Verb(asked.Words, _stop),
 }
 
