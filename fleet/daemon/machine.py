@@ -37,6 +37,19 @@ def mac(address: str = "") -> str:
     return next((card for _, card in found if card), "")
 
 
+def address() -> str:
+    """Give the first IPv4 address of a real card that other machines may reach; empty without one."""
+    import psutil
+
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    for name, addresses in sorted(psutil.net_if_addrs().items()):
+        if name in up and not name.startswith(_VIRTUAL):
+            for one in addresses:
+                if one.family is socket.AF_INET and not one.address.startswith(("127.", "169.254.")):
+                    return str(one.address)
+    return ""
+
+
 def _mac_of(addresses: list[object]) -> str:
     for one in addresses:
         text = str(getattr(one, "address", "")).lower().replace("-", ":")

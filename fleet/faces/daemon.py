@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fleet.daemon import edit
 from fleet.daemon.paths import Paths, prepare
 from fleet.errors import FleetError, NoDaemon
 from fleet.faces import lock
@@ -27,6 +28,8 @@ def up(args: Namespace, call: Caller, screen: Screen) -> int:
     from fleet.faces import serve
 
     flags = {"node.bind": args.bind}
+    if args.bind and call.alive() is None:
+        edit.set_key(call.house.paths, "node.bind", args.bind)  # the others are told this address: it holds from now on
     if not args.detach:
         return serve.serve(call.environ, flags, announce=lambda found: _say_up(found, screen))
     running = call.alive()
