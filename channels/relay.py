@@ -9,7 +9,6 @@ It listens to nothing: what a chief forwards comes in over the roads between the
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -43,11 +42,12 @@ class Relay:
             raise Barred(f"{len(parcel)} bytes; the limit is {self.traits.max_bytes}")
         if not chiefs:
             raise Barred(f"no chief can relay to {peer.id}", hint=f"fleet peer set {peer.id} relay.via=CHIEF")
-        deadline = time.monotonic() + timeout
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
         reasons = []
         for chief in chiefs:
             for road in self._roads:
-                left = deadline - time.monotonic()
+                left = deadline - clock()
                 if left <= 0:
                     break
                 try:
