@@ -52,6 +52,8 @@ class Watch:
         life = self.fleet.lives.get(trip.sender)
         if life is None:
             return
+        if not trip.own:
+            return  # the relay's own affair: it knows the roads to a chief, not their links
         link = life.node.links._links.get((trip.to, trip.road))
         if link is not None and link.health is Health.BROKEN and link.since < trip.at:
             self.say(f"{trip.kind} {trip.pid} goes over the broken link {trip.sender}>{trip.to} {trip.road}")
@@ -170,7 +172,7 @@ def _attempts(stores: Stores, watch: Watch, lives: dict[str, list[float]]) -> li
     ends: dict[tuple[str, str], float] = {}
     made: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
     for trip in watch.trips:
-        if trip.kind == "mail":
+        if trip.kind == "mail" and trip.own:
             key = (trip.sender, trip.pid)
             ends[key] = max(ends.get(key, 0.0), trip.over if trip.over >= 0 else float("inf"))
             made.setdefault(key, Counter())[(trip.pid, trip.road)] += 1

@@ -64,6 +64,8 @@ def _mail(dice: random.Random, plan: Plan, messages: int) -> Iterator[Act]:
         left -= count
         at, (sender, to) = dice.random() * STORM, _pair(dice, plan)
         words = _words(dice, plan)
+        if words.get("channel") == "relay" and plan.names[0] in (sender, to):
+            del words["channel"]  # the chief itself has no relay: that would wait until it expires
         yield Act(at, "send", (sender, to, count, words, dice.random() < 0.1))
         if dice.random() < 0.05:
             yield Act(at + dice.random() * 20, "cancel", (sender,))

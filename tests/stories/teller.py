@@ -39,6 +39,7 @@ class Teller:
         self.directory = directory
         self.fleet: Fleet | None = None
         self.lines: list[str] = []
+        self._happened: list[tuple[float, str, str]] = []  # when, to whom, in words
         self.ids: dict[str, str] = {}  # m1 → id
         self.way: dict[str, tuple[str, str]] = {}  # m1 → sender, addressee
         self._names: dict[str, str] = {}  # id → m1
@@ -46,14 +47,15 @@ class Teller:
 
     async def tell(self, command: str) -> list[str]:
         """Execute one command; gives what happened meanwhile and what it answers."""
-        self.lines = []
+        self.lines, self._happened = [], []
         word, *words = shlex.split(command)
         act: Callable[..., Awaitable[None]] = getattr(self, f"do_{word}")
         try:
             await act(*words)
         except FleetError as error:
             self.lines.append(f"{error.code}: {error.message}")
-        return self.lines
+        self._happened.sort(key=lambda one: one[:2])  # in one moment node by node, each in its own order
+        return [text for _, _, text in self._happened] + self.lines
 
     @property
     def world(self) -> Fleet:
@@ -63,11 +65,12 @@ class Teller:
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
-    def note(self, text: str, at: float | None = None) -> None:
-        """Write a line with its time; ids are called by their names."""
+    def note(self, node: str, text: str, at: float | None = None) -> None:
+        """Write down what happened to a node; ids are called by their names."""
+        now = self.world.net.time()
         for id in _IDS.findall(text):
             text = text.replace(id, self._names.get(id, id))
-        self.lines.append(f"{self.world.net.time() if at is None else at:9.3f}  {text}")
+        self._happened.append((round(now, 3), node, f"{now if at is None else at:9.3f}  {text}"))
 
     def _ended(self, trip: Trip) -> None:
         if trip.kind in self._hidden:
@@ -75,13 +78,13 @@ class Teller:
         took = trip.over - trip.at
         after = f" after {took:.3g} s" if took >= 0.0005 else ""
         what = " ".join([trip.kind, *self._named(trip.sender, trip.pid)])
-        self.note(f"{trip.sender} → {trip.to}  {trip.road:4}  {what}: {trip.end}{after}", trip.at)
+        self.note(trip.sender, f"{trip.sender} → {trip.to}  {trip.road:4}  {what}: {trip.end}{after}", trip.at)
 
     def _handed(self, node: str, road: str, data: bytes, answer: str) -> None:
         if kind_of(data) in self._hidden:
             return
         names = [name for sender in self.world.lives for name in self._named(sender, pid_of(data))]
-        self.note(f"{node} ← {road}  {' '.join([kind_of(data), *names])}: answers {answer}")
+        self.note(node, f"{node} ← {road}  {' '.join([kind_of(data), *names])}: answers {answer}")
 
     def _named(self, sender: str, pid: str) -> list[str]:
         life = self.world.lives.get(sender)
@@ -96,9 +99,9 @@ class Teller:
             return
         if event == "link":
             change = f"{fields['old']} → {fields['new']} ({fields['reason']})"
-            self.note(f"{name}: {fields['channel']} to {fields['peer']} {change}")
+            self.note(name, f"{name}: {fields['channel']} to {fields['peer']} {change}")
         else:
-            self.note(f"{name}: {event}: " + ", ".join(f"{key} {value}" for key, value in fields.items()))
+            self.note(name, f"{name}: {event}: " + ", ".join(f"{key} {value}" for key, value in fields.items()))
 
     # --- the fleet ----------------------------------------------------------------------------------------------------
 
@@ -113,7 +116,7 @@ class Teller:
         self.fleet = Fleet(self.directory, names, roads=roads, strangers=strangers, trust=trust, config=config)
         self.fleet.net.on_end, self.fleet.net.on_hand = self._ended, self._handed
         self.fleet.on_log = self._logged
-        self.fleet.on_crash = lambda name: self.note(f"{name} crashes")
+        self.fleet.on_crash = lambda name: self.note(name, f"{name} crashes")
         await self.fleet.start(*(name for name in names if name not in down))
 
     async def do_start(self, name: str) -> None:

@@ -41,7 +41,7 @@ def enrol(
     directory: Path, names: Iterable[str], *, seed: object = 0, strangers: Iterable[str] = (),
     trust: Mapping[str, int] | None = None, config: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
-    """Make the homes of a fleet; the first name holds the root key, `strangers` know nobody and nobody knows them."""
+    """Make the homes of a fleet; the first is chief and holds the root key, nobody knows `strangers` nor do they anybody."""
     names, dice = list(names), random.Random(f"keys {seed}")
     rings: dict[str, KeyRing] = {}
     for name in names:
@@ -68,8 +68,9 @@ def _introduce(home: Path, ring: KeyRing, root: SigningKey, trust: int) -> tuple
     paths = paths_at(home)
     world = World(lambda: BEFORE, lambda: 0.0, lambda n: bytes(n), lambda: 0.5)
     certificate = own_certificate(
-        root, FLEET, ring.node, ring.signing.public, serial=BEFORE, issued=BEFORE, trust=trust
-    )
+        root, FLEET, ring.node, ring.signing.public, serial=BEFORE, issued=BEFORE, trust=trust,
+        role="chief" if ring.root is not None else "worker",
+    )  # fmt: skip
     store = Store.open(paths.database, paths.keys)
     try:
         with store.db.transaction():

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from channels import relay
 from fleet.core import sealing
+from fleet.core.channel import Channel
 from fleet.core.parcel import Parcel, ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
@@ -128,15 +130,28 @@ class Fleet:
         self.rings[name] = KeyRing.load(paths_at(home).keys)  # keys change while a node lives
         channels = self.net.roads(name, self.roads)
         node = Node(
-            settings_of(home), paths_at(home), self.rings[name], world=self.world(name), channels=channels, inline=True,
-            log=lambda event, **fields: self.on_log(name, event, fields) if self.lives.get(name) is life else None,
+            settings_of(home), paths_at(home), self.rings[name], world=self.world(name), inline=True,
+            channels=self._ordered(channels, lambda peer: node.chiefs(peer)),
+            log=lambda event, **fields: said(event, fields),
         )  # fmt: skip
+
+        def said(event: str, fields: dict[str, Any]) -> None:
+            if self.lives.get(name) is life:
+                self.on_log(name, event, fields)
+
         life = self.lives[name] = Life(node, channels)
         await node.start()
         life.disk = Disk(
             node.store.db, lambda: self._powerless(name, life), lambda rows: self.on_closed(name, rows)
         )
         node.writer._store = dataclasses.replace(node.store, db=life.disk)
+
+    def _ordered(self, channels: dict[str, SimChannel], chiefs: Callable[[Peer], list[Peer]]) -> dict[str, Channel]:
+        """Put the roads in their order; the relay is the real one, over the simulated roads before it."""
+        made: dict[str, Channel] = {}
+        for name in self.roads:
+            made[name] = channels[name] if name in channels else relay.build({"chiefs": chiefs}, made)
+        return made
 
     async def stop(self, *names: str) -> None:
         """Stop nodes in order, all that run when none is named."""

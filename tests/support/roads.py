@@ -25,7 +25,6 @@ ROADS: Mapping[str, Road] = MappingProxyType(
         for road in (
             Road("nats", Traits(framed=True), 0.0005, silent=True),
             Road("http", Traits(framed=True), 0.001),
-            Road("relay", Traits(framed=True), 0.002),
             Road("seed", _MAILBOX, 0.5, poll=1.0),
             Road("ssh", Traits(pings=False), 0.6),
             Road("wol", Traits(carries=False, replies=False, pings=False, hedges=False), 0.001),

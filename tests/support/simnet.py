@@ -41,9 +41,9 @@ class SimNet:
         self._serving: dict[str, set[asyncio.Task[None]]] = {}
 
     def roads(self, node: str, names: Iterable[str]) -> dict[str, SimChannel]:
-        """Make the channels of one life of a node."""
+        """Make the channels of one life of a node; those of the real roads that ride on others are not the net's."""
         self.members.add(node)
-        return {name: SimChannel(self, node, ROADS[name]) for name in names}
+        return {name: SimChannel(self, node, ROADS[name]) for name in names if name in ROADS}
 
     def time(self) -> float:
         """Seconds since the net began, of the loop's own clock."""

@@ -34,6 +34,7 @@ class Trip:
     pid: str
     kind: str
     size: int
+    own: bool = True  # between the two themselves; False: on its way to or from a relay
     over: float = -1.0
     end: str = ""
 
@@ -95,7 +96,8 @@ class SimChannel:
             raise Barred(f"{len(parcel)} bytes are too many for {self.name}")
         if not self._open or self.dead:
             raise Unreachable("the road is closed")
-        trip = Trip(self.net.time(), self.node, peer.id, self.name, parcel.pid, kind_of(parcel.data), len(parcel))
+        trip = Trip(self.net.time(), self.node, peer.id, self.name, parcel.pid, kind_of(parcel.data), len(parcel),
+                    parcel.sender == self.node and parcel.to == peer.id)  # fmt: skip
         self.net.on_send(trip)
         try:
             outcome = await self._carry(peer.id, parcel, timeout)
