@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import faults, kill, net
+from tests.campaign import faults, identity, kill, net
 from tests.campaign.sim import Homes, Report, run_schedule
 
 LEDGER = Path(__file__).with_name("ledger.jsonl")
@@ -28,11 +28,24 @@ def main(arguments: list[str]) -> int:
     fault = commands.add_parser("faults", help="every seeded fault must be caught")
     fault.add_argument("names", nargs="*")
     commands.add_parser("kill", add_help=False, help="kill -9 of real daemons under load")
+    commands.add_parser("identity", add_help=False, help="flipped bits and forgeries, all of them")
     commands.add_parser("net", add_help=False, help="weather between real hosts in namespaces; needs root")
     if arguments[:1] in (["kill"], ["net"]):  # they read their own arguments
         return kill.main(arguments[1:]) if arguments[0] == "kill" else net.main(arguments[1:])
+    if arguments[:1] == ["identity"]:
+        return _identity(arguments[1:])
     asked = parser.parse_args(arguments)
     return _sim(asked) if asked.command == "sim" else faults.check_all(asked.names)
+
+
+def _identity(arguments: list[str]) -> int:
+    asked = identity.read(arguments)
+    summary = {"commit": commit(), **identity.run(asked.flips, asked.forgeries, asked.seed)}
+    print(json.dumps(summary))
+    if not asked.no_ledger:
+        with LEDGER.open("a") as ledger:
+            ledger.write(json.dumps(summary) + "\n")
+    return 1 if summary["accepted"] or summary["changed"] else 0
 
 
 def _range(text: str) -> tuple[int, int]:
