@@ -29,7 +29,7 @@ _NOTHING_THERE = Faulty("there is no repository at the git remote")
 _OTHER_KEY = Faulty("the git host's key or certificate is not the known one", security=True)
 _NO_ROOM = Unreachable("no room is left for the git mailbox")
 REASONS: tuple[tuple[re.Pattern[str], RoadError], ...] = (
-    (re.compile("host key verification failed|host identification has changed|certificate veri"), _OTHER_KEY),
+    (re.compile("host key verification failed|host identification has changed|certificate (problem|veri)"), _OTHER_KEY),
     (re.compile("permission denied|authentication failed|could not read (username|password)|prompts disabled"), _NO_ENTRY),
     (re.compile("access denied|unauthorized|invalid credentials|returned error: 40[13]|not have permission"), _NO_ENTRY),
     (re.compile("repository ('[^']*' )?not found|not appear to be a git repo|returned error: 404"), _NOTHING_THERE),
