@@ -118,11 +118,12 @@ class Bed:
         except OSError:  # a link, a socket, no permission: nothing that a road put there
             self._remove(directory, name)
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and facts.st_nlink == 1
-            if plain and 0 < facts.st_size <= self._limit:
-                return file.read(self._limit + 1)
+        facts = os.fstat(descriptor)
+        plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid() and facts.st_nlink == 1
+        if plain and 0 < facts.st_size <= self._limit:
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(self._limit)
+        os.close(descriptor)
         self._remove(directory, name)
         return None
 
