@@ -11,6 +11,7 @@ import pytest
 
 from channels.text import LINE
 from tests.support.nodes import Node, World, until, worlds
+from tests.support.sshd import SshServer, receive_command
 
 
 @pytest.fixture
@@ -105,12 +106,45 @@ def test_wake_tells_each_step_and_why_it_did_not_help(world: World) -> None:
     assert "this machine" in steps["wol"]["reason"] or "no hardware address" in steps["wol"]["reason"]
 
 
-def test_wake_over_ssh_is_enough_where_it_answers(world: World, tmp_path: Path) -> None:
+def test_wake_over_ssh_tells_why_it_did_not_help(world: World) -> None:
     a, b = world.pair()
     b.kill()
-    a.ok("peer", "set", "b", "ssh.host=127.0.0.1", "ssh.port=1", "ssh.host_key=ssh-ed25519 " + "A" * 4)
+    a.ok("peer", "set", "b", "ssh.host=127.0.0.1", "ssh.port=1", "ssh.host_key=ssh-ed25519 AAAA")
     steps = {step["step"]: step for step in a.fleet("wake", "b", "--json").value["steps"]}
     assert steps["ssh"]["ok"] is False and "host key" in steps["ssh"]["reason"]
+
+
+@pytest.mark.tier("ssh")
+def test_wake_over_ssh_reaches_the_peer_s_daemon_which_says_there_that_mail_waits(world: World) -> None:
+    shown = world.home / "shown"
+    a, b = world.pair()
+    b.environ["PATH"] = desktop(world.home / "bin", shown)
+    b.ok("config", "set", "channel.text.enabled", "true")
+    b.ok("config", "set", "channel.text.desktop", "true")
+    a.ok("config", "set", "order.channels", "ssh,wol")
+    for node in (a, b):
+        node.terminate()
+        node.start()
+    with SshServer(world.home / "sshd") as server:
+        server.authorize(f'restrict,command="{receive_command(b.home)}"')
+        a.ok("peer", "set", "b", *(f"ssh.{key}={value}" for key, value in server.words().items()))
+        found = a.ok("wake", "b")
+        assert [(step["step"], step["ok"]) for step in found["steps"]] == [("ping", False), ("ssh", True)]
+        until(shown.exists, "b's desktop says it")
+        a.ok("wake", "b")
+        assert shown.read_text() == LINE.lstrip("# ") + "\n", "at most one in 30 s, however often a peer asks"
+        ssh = rows(a.ok("check", "b"))["ssh"]
+        assert ssh["ok"] is True and ssh["ms"] > 0
+
+
+def desktop(directory: Path, shown: Path) -> str:
+    """A PATH on which the desktop's program writes down what it is told."""
+    directory.mkdir()
+    program = directory / "notify-send"
+    program.write_text(f'#!/bin/sh\nfor word; do line=$word; done\necho "$line" >> {shown}\n')
+    program.chmod(0o755)
+    (directory / "osascript").symlink_to(program)
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"
 
 
 # ── what a person sees ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -152,13 +186,8 @@ def nudges(node: Node, id: str) -> list[dict[str, Any]]:
 
 
 def test_an_alert_that_fails_is_shown_on_the_desktop_once(world: World) -> None:
-    program = world.home / "bin" / "notify-send"
-    program.parent.mkdir()
     shown = world.home / "shown"
-    program.write_text(f'#!/bin/sh\nfor word; do line=$word; done\necho "$line" >> {shown}\n')
-    program.chmod(0o755)
-    (program.parent / "osascript").symlink_to(program)
-    a, b = world.pair(PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    a, b = world.pair(PATH=desktop(world.home / "bin", shown))
     b.kill()
     a.send("b", "disk is full", type="alert")
     until(shown.exists, "a person is told", 60)
