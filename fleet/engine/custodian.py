@@ -81,7 +81,7 @@ class Custodian:
     def _welcome(self, origin: str, addressee: str) -> bool:
         """Judge both ends: members that are not switched off."""
         ends = (self._means.roster.get(origin), self._means.roster.get(addressee))
-        return all(peer is not None and peer.enabled and peer.key for peer in ends)
+        return origin != addressee and all(peer is not None and peer.enabled and peer.key for peer in ends)
 
     def heard(self, peer: str) -> None:
         """Say that a peer was heard: what is kept for it may go."""

