@@ -8,7 +8,7 @@ from fleet.core import policy
 from fleet.core.channel import Traits
 from fleet.core.envelope import KINDS, Kind
 from fleet.core.health import Health, Link
-from fleet.core.plan import Road, Step, Wish, backoff, hedge_delay, patience, plan
+from fleet.core.plan import Road, Step, Wish, backoff, hedge_delay, longest, patience, plan
 
 TRAITS = {
     "cloud": Traits(replies=False, pings=False, hedges=False, spare=True),
@@ -245,3 +245,12 @@ def test_whatever_the_weather_a_plan_keeps_the_laws(words: list[str], kind: str,
     assert not own or KINDS[kind].then_all or set(names) <= set(own)
     spare = [name for name in names if by_name[name].traits.spare]
     assert names[len(names) - len(spare) :] == spare
+
+
+def test_a_walk_takes_at_most_one_more_round_for_each_road_that_wakes() -> None:
+    nats, ssh = Step("nats", 3.0, 0.25), Step("ssh", 10.0, 4.0)
+    wol, text = Step("wol", 60.0, 0.0, carries=False), Step("text", 2.0, 0.0, carries=False)
+    assert longest([nats, ssh]) == 13.0
+    assert longest([nats, wol, ssh]) == 2 * 13.0 + 60.0
+    assert longest([nats, wol, ssh, text]) == 3 * 13.0 + 62.0
+    assert longest([]) == 0.0

@@ -10,8 +10,9 @@ import pytest
 from fleet.core import policy, sealing
 from fleet.core.channel import Answer, AnswerKind
 from fleet.core.parcel import ParcelType
-from fleet.core.receipt import Fate
-from fleet.engine.identity import Order, write_parcel
+from fleet.core.receipt import Fate, read_ping
+from fleet.engine.gossip import Letter
+from fleet.engine.identity import Order, system_item, write_parcel
 from tests.engine.doors import Door, at_the_door, mail, parcel
 from tests.engine.parts import identity
 from tests.support import virtual
@@ -219,3 +220,27 @@ def test_a_member_is_learned_from_the_parcel_it_sends(tmp_path: Path) -> None:
     at_the_door(tmp_path, story, strangers="c")
 
 
+
+
+def test_a_ping_that_came_one_way_is_answered_by_a_pong_that_travels_by_itself(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        posted: list[Letter] = []
+        door.b.gossip.post = posted.append
+        ping = system_item(door.a.gossip.ping("5" * 32))
+        assert await door.box(parcel(door.a, "b", [ping], ParcelType.PING)) == Answer(AnswerKind.CUSTODY)
+        (letter,) = posted
+        assert (letter.peer, letter.kind, read_ping(letter.items[0]).nonce) == ("a", ParcelType.PONG, "5" * 32)
+
+    at_the_door(tmp_path, story)
+
+
+def test_a_pong_that_comes_by_itself_is_told_to_whoever_asked(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        came: list[tuple[str, str]] = []
+        door.b.gossip.on_pong = lambda peer, nonce: came.append((peer, nonce))
+        pong = system_item(door.a.gossip.pong("5" * 32))
+        for deliver in (door.bare, door.box):
+            assert await deliver(parcel(door.a, "b", [pong], ParcelType.PONG)) == Answer(AnswerKind.CUSTODY)
+        assert came == [("a", "5" * 32)] * 2
+
+    at_the_door(tmp_path, story)
