@@ -59,8 +59,6 @@ def is_place(url: str) -> bool:
 
 def read_credentials(path: str) -> dict[str, str]:
     """Read a file of NAME=VALUE lines. Raises SettingsError when others can read it, or it is none."""
-    if not path:
-        return {}
     try:
         mode, text = Path(path).stat().st_mode, Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -179,6 +177,8 @@ async def _asked(timeout: float) -> AsyncIterator[None]:
 def _translated(text: str) -> RoadError:
     """Say in our own words what the library complains of."""
     status = _STATUS.search(text)
+    if "without LOCATION" in text:
+        return Faulty(_WRONG["301"])
     if _KEYLESS(text):
         return Faulty("there are no credentials for the object store", hint="channel.cloud.credentials")
     if status and status[1] in _WRONG:

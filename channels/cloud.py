@@ -92,7 +92,7 @@ class _Place:
 
 
 class Cloud:
-    """The cloud road of one node."""
+    """The cloud road of one node; its library is loaded when a bucket is named, not before."""
 
     name = "cloud"
     traits = Traits(replies=False, pings=False, hedges=False, spare=True)
@@ -114,12 +114,13 @@ class Cloud:
 
     async def open(self) -> None:
         """Read the credentials; no store is asked. Raises SettingsError or Faulty for settings that cannot be used."""
-        if self._named:
+        credentials = str(self._settings.get("credentials") or "")
+        if credentials:
             from channels._bucket import read_credentials
 
-            self._credentials = await asyncio.to_thread(read_credentials, str(self._settings.get("credentials") or ""))
-            for url in self._named:
-                self._place(url)
+            self._credentials = await asyncio.to_thread(read_credentials, credentials)
+        for url in self._named:
+            self._place(url)
 
     async def send(self, peer: Peer, parcel: Parcel, timeout: float) -> Outcome:
         """Put the parcel into the peer's mailbox; that it is there already is as good."""
@@ -273,7 +274,7 @@ def _trigger(url: str) -> Target | None:
     except ValueError:
         raise SettingsError("channel.cloud.trigger is not a URL") from None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    plain = all("!" <= letter <= "~" for letter in (host or "") + path)
+    plain = all("!" <= letter <= "~" for letter in url)
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not plain:
         raise SettingsError("channel.cloud.trigger must look like https://HOST/PATH")
     tls = parts.scheme == "https"
