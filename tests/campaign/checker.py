@@ -172,10 +172,11 @@ def _attempts(stores: Stores, watch: Watch, lives: dict[str, list[float]]) -> li
     ends: dict[tuple[str, str], float] = {}
     made: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
     for trip in watch.trips:
-        if trip.kind == "mail" and trip.own:
+        if trip.kind == "mail":
             key = (trip.sender, trip.pid)
             ends[key] = max(ends.get(key, 0.0), trip.over if trip.over >= 0 else float("inf"))
-            made.setdefault(key, Counter())[(trip.pid, trip.road)] += 1
+            if trip.own:
+                made.setdefault(key, Counter())[(trip.pid, trip.road)] += 1
     broken = []
     for (sender, pid), counted in made.items():
         began = min(trip.at for trip in watch.trips if trip.pid == pid)

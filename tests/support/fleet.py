@@ -156,7 +156,8 @@ class Fleet:
     async def stop(self, *names: str) -> None:
         """Stop nodes in order, all that run when none is named."""
         for name in names or list(self.lives):
-            await self.lives.pop(name).node.stop()
+            if name in self.lives:  # a fuse may have ended it meanwhile
+                await self.lives.pop(name).node.stop()
         if self._burials:
             await asyncio.gather(*self._burials)
 
