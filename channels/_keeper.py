@@ -54,6 +54,7 @@ class Keeper:
 
     def __init__(self, urls: Sequence[str], name: str, nkey: Secret | None) -> None:
         self.urls = tuple(urls)
+        self._added = asyncio.Event()
         self.client: Connection | None = None
         self.ready: Callable[[Connection], Awaitable[None]]
         self.failed: Callable[[], None]
@@ -72,6 +73,17 @@ class Keeper:
         if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="nats keeper")
         return self._task
+
+    def also(self, url: str) -> None:
+        """Try another address after those known."""
+        self.urls = (*self.urls, url)
+        self._added.set()
+
+    def no_longer(self, url: str) -> None:
+        """Forget an address that also() added; a connection that stands is left to end by itself."""
+        self.urls = tuple(known for known in self.urls if known != url)
+        if not self.urls:
+            self._added.clear()
 
     def bury(self) -> None:
         """Forget a task that ended; only a bug ends it by itself, and that is raised here, once."""
@@ -98,13 +110,14 @@ class Keeper:
         return kind(reason)
 
     async def _keep(self) -> None:
-        while self.urls:
+        while True:
+            if not self.urls:
+                await self._added.wait()
             for url in self.urls:
                 if await self._live(url):
                     break
             self._tried.set()
             await asyncio.sleep(RECONNECT_WAIT * random.uniform(0.5, 1.5))
-        await asyncio.Event().wait()
 
     async def _live(self, url: str) -> bool:
         """Hold one connection for as long as it is good; False when it never came to be."""

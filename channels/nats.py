@@ -121,6 +121,14 @@ class Nats:
         await self._keeper.stop()
         await cancel(self._taking)
 
+    def also(self, url: str) -> None:
+        """Try another way to the broker after those that are configured: a tunnel was opened."""
+        self._keeper.also(url)
+
+    def no_longer(self, url: str) -> None:
+        """Try a way no more that also() added."""
+        self._keeper.no_longer(url)
+
     def _subject(self, peer: Peer, parcel: Parcel) -> str:
         if not self._keeper.urls:
             raise Barred("no NATS broker is configured", hint="fleet config set nats.url nats://HOST:4222")

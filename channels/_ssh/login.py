@@ -108,7 +108,7 @@ def way_of(login: Login, config: str) -> Way:
 def _configured(host: str, config: str) -> dict[str, Any]:
     import paramiko
 
-    if not _readable(config):
+    if not readable(config):
         return {}
     try:
         found = paramiko.SSHConfig.from_path(config).lookup(host)
@@ -122,7 +122,7 @@ def _configured(host: str, config: str) -> dict[str, Any]:
     return words
 
 
-def _readable(config: str) -> bool:
+def readable(config: str) -> bool:
     """Say whether there is a configuration to read. Raises Faulty for one that others could have written."""
     try:
         found = Path(config).stat()

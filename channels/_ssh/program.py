@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from channels._ssh.line import BREATH, CHUNK, ERRORS_KEPT, Done, Job, Stream
-from channels._ssh.login import Login
+from channels._ssh.login import Login, readable
 from channels._ssh.words import said
 from fleet.errors import Faulty, Unreachable
 
@@ -52,8 +52,9 @@ def alias(login: Login) -> str:
 
 
 def argv_of(login: Login, config: str, known: Path, extra: Sequence[str], command: Sequence[str] = ()) -> list[str]:
-    """Give the arguments of `ssh` to a peer; `config` = the user's configuration, empty = none."""
-    words = ["ssh", "-F", config or "none", "-o", f'UserKnownHostsFile="{known}"', "-o", f"HostKeyAlias={alias(login)}"]
+    """Give the arguments of `ssh` to a peer; `config` = the user's configuration, if there is one. Raises Faulty."""
+    own = config if config and readable(config) else "none"
+    words = ["ssh", "-F", own, "-o", f'UserKnownHostsFile="{known}"', "-o", f"HostKeyAlias={alias(login)}"]
     words += [word for option in OPTIONS for word in ("-o", option)]
     if login.port:
         words += ["-p", str(login.port)]

@@ -26,6 +26,7 @@ from fleet.daemon.rotation import Rotation
 from fleet.daemon.settings import Settings
 from fleet.daemon.sight import Sight
 from fleet.daemon.takeback import TakeBack
+from fleet.daemon.tunnel import Tunnels
 from fleet.daemon.upkeep import Upkeep
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
@@ -155,6 +156,7 @@ class Node:
         self.sight = Sight(self)
         self.control = Control(self)
         self.reach = Reach(self)
+        self.tunnels = Tunnels(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
@@ -239,6 +241,7 @@ class Node:
     async def stop(self) -> None:
         """Stop in reverse: no new parcels, those under way lapse, the last commits land, the roads close."""
         await self.exchange.close()
+        await self.tunnels.close_all()
         await self.returns.close()
         await self.cascade.close()
         await self.takeback.close()

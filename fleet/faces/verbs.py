@@ -167,6 +167,18 @@ async def _wake(node: Node, words: asked.To) -> Any:
     return await node.reach.wake(words.peer)
 
 
+async def _tunnels(node: Node, words: asked.Words) -> Any:
+    return node.tunnels.list()
+
+
+async def _tunnel_open(node: Node, words: asked.To) -> Any:
+    return await node.tunnels.open(words.peer)
+
+
+async def _tunnel_close(node: Node, words: asked.To) -> Any:
+    return await node.tunnels.close(words.peer)
+
+
 async def _nudge(node: Node, words: asked.Nudge) -> Any:
     look = getattr(node.roads.channels.get("seed"), "look", None)
     if look is not None:
@@ -224,6 +236,9 @@ VERBS: dict[str, Verb] = {
     "keys": Verb(asked.Words, _keys),
     "rotate": Verb(asked.Key, _rotate),
     "revoke": Verb(asked.To, _revoke),
+    "tunnels": Verb(asked.Words, _tunnels),
+    "tunnel_open": Verb(asked.To, _tunnel_open),
+    "tunnel_close": Verb(asked.To, _tunnel_close),
     "nudge": Verb(asked.Nudge, _nudge, lambda house, words: {"taken_in": house.take_in_seeds()}),
     "stop": Verb(asked.Words, _stop),
 }
