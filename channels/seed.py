@@ -65,6 +65,7 @@ class Seed:
                 depot.put(place.path(name), temporary, parcel.data, job)
             except Refused:
                 depot.remove(temporary, job)
+                depot.remove(place.path(name), job)
                 raise
 
         await self._lines.use(place.login, put, timeout)

@@ -77,7 +77,9 @@ class Lines:
         if self._closed:
             raise Unreachable("the road is closed")
         task = self._lines.get(login)
-        if task is not None and task.done() and (task.exception() is not None or not task.result().line.alive()):
+        if task is not None and task.done():
+            if task.exception() is None and task.result().line.alive():
+                return task.result()
             if task.exception() is None:
                 self._retire(login, task.result())
             task = None

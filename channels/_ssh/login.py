@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def login_of(peer: Peer, *tables: Mapping[str, Any]) -> Login:
     return Login(peer.id, host, port, user, identity, pins)
 
 
+@lru_cache(maxsize=256)
 def pins_of(text: str) -> tuple[str, ...]:
     """Read host keys, one a line or between commas, each as "type base64" with or without a host before it."""
     pins = []

@@ -1,7 +1,7 @@
 """Files put through SFTP (version 3): written, fsynced, renamed, every status read; it reads and lists nothing.
 
 Paramiko's client loses the status of pipelined writes and of close, so that a full disk would look like a delivery. Here
-the writes go out together and each answer is looked at before the file gets its name.
+everything goes out together, as the server does it in that order, and each answer is looked at.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ class Depot:
         self._extensions = _texts(data[4:])[::2]
 
     def put(self, path: str, temporary: str, data: bytes, job: Job) -> None:
-        """Write a file under its temporary name, have it fsynced where the server can, give it its name."""
+        """Write a file under its temporary name, have it fsynced where the server can, give it its name.
+
+        The server does these one after another; they are asked for at once. Raises Refused when it failed at any of them:
+        then whoever asked removes both names. A piece of a parcel proves nothing to its addressee.
+        """
         handle = self._open(temporary, job)
         requests = [
             self._request(WRITE, _text(handle) + struct.pack(">Q", at) + _text(data[at : at + CHUNK]))
@@ -56,8 +60,13 @@ class Depot:
         if FSYNC in self._extensions:
             requests.append(self._request(EXTENDED, _text(FSYNC) + _text(handle)))
         requests.append(self._request(CLOSE, _text(handle)))
+        if POSIX_RENAME in self._extensions:
+            requests.append(self._request(EXTENDED, _text(POSIX_RENAME) + _text(temporary.encode()) + _text(path.encode())))
+            self._ask(requests, job)
+            return
         self._ask(requests, job)
-        self._rename(temporary, path, job)
+        self.remove(path, job)  # version 3 renames nothing onto a file: the same parcel from an earlier walk
+        self._ask([self._request(RENAME, _text(temporary.encode()) + _text(path.encode()))], job)
 
     def remove(self, path: str, job: Job) -> bool:
         """Delete a file; says whether there was one."""
@@ -79,14 +88,6 @@ class Depot:
         if kind == HANDLE:
             return _texts(data[4:])[0]
         raise _refusal(kind, data)
-
-    def _rename(self, old: str, new: str, job: Job) -> None:
-        names = _text(old.encode()) + _text(new.encode())
-        if POSIX_RENAME in self._extensions:
-            self._ask([self._request(EXTENDED, _text(POSIX_RENAME) + names)], job)
-            return
-        self.remove(new, job)  # version 3 renames nothing onto a file: the same parcel from an earlier walk
-        self._ask([self._request(RENAME, names)], job)
 
     def _request(self, kind: int, words: bytes) -> bytes:
         self._number = (self._number + 1) & 0xFFFFFFFF

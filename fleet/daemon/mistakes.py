@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +42,8 @@ def dotted(path: Path) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Find the one that was probably meant; "" when none is near."""
+    import difflib  # only a mistake needs it
+
     found = difflib.get_close_matches(word, list(words), 1, 0.6)
     return found[0] if found else ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -31,21 +31,24 @@ from fleet.engine.roster import Roster
 from fleet.engine.settling import settle_late
 from fleet.engine.world import World, real_world
 from fleet.engine.writer import Writer
-from fleet.errors import Busy, GateRefused, NoIdentity
+from fleet.errors import Busy, GateRefused, NoIdentity, StoreError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
 
 SEED, SSH = "seed", "ssh"
+LOG_LEFT = 1 << 20  # bytes of write-ahead log that are left to whoever opens the store next
 
 
-def receive(environ: Mapping[str, str], data: bytes) -> tuple[str, bytes, float]:
-    """Take in a parcel that came over SSH; gives (signed, custody, busy or none; bytes; seconds to wait).
+def receive(environ: Mapping[str, str], data: bytes) -> tuple[Answer, Reception]:
+    """Take in a parcel that came over SSH; gives the answer, and what is to be kept until the process ends.
 
+    Closing the store would fold its log in, with more fsyncs than the parcel itself took; what is committed is safe.
     Raises NoIdentity on a machine without a node, GateRefused when the road is switched off, SettingsError, StoreError.
     """
-    with _open(environ) as reception:
-        answer = asyncio.run(reception.take(data, SSH))
-    return answer.kind.value, answer.data, answer.retry_after
+    reception = Reception.open(environ)
+    answer = asyncio.run(reception.take(data, SSH))
+    reception.fold()
+    return answer, reception
 
 
 def take_in(environ: Mapping[str, str]) -> int:
@@ -53,26 +56,13 @@ def take_in(environ: Mapping[str, str]) -> int:
     paths = paths_of(environ)
     if not seeds_lie(paths.seeds):
         return 0
-    with _open(environ) as reception:
+    with contextlib.closing(Reception.open(environ)) as reception:
         return asyncio.run(reception.take_seeds())
 
 
 def seeds_lie(directory: Path) -> bool:
     """Say whether there is a seed to take in."""
     return next(directory.glob("*.seed"), None) is not None
-
-
-@contextlib.contextmanager
-def _open(environ: Mapping[str, str]) -> Iterator[Reception]:
-    paths = paths_of(environ)
-    if not (paths.keys / "identity.json").exists():
-        raise NoIdentity(hint="fleet init, or fleet join LINK")
-    prepare(paths)
-    reception = Reception(configuration.load(paths, environ), paths, KeyRing.load(paths.keys))
-    try:
-        yield reception
-    finally:
-        reception.close()
 
 
 class Reception:
@@ -87,9 +77,24 @@ class Reception:
         self._roster = _roster(self._store, ring, settings, self._world)
         self._receiver = Receiver(self._ears())
 
+    @classmethod
+    def open(cls, environ: Mapping[str, str]) -> Reception:
+        """Open the node that the environment names. Raises NoIdentity, SettingsError or StoreError."""
+        paths = paths_of(environ)
+        if not (paths.keys / "identity.json").exists():
+            raise NoIdentity(hint="fleet init, or fleet join LINK")
+        prepare(paths)
+        return cls(configuration.load(paths, environ), paths, KeyRing.load(paths.keys))
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+    def fold(self) -> None:
+        """Fold the store's log in when it has grown: the next one to open it reads it whole."""
+        if self._store.db.wal_bytes() > LOG_LEFT:
+            with contextlib.suppress(StoreError):  # somebody reads: the next parcel's chance
+                self._store.db.checkpoint()
 
     async def take(self, data: bytes, road: str) -> Answer:
         """Take in a parcel that came by a road whose answer goes back at once. Raises GateRefused."""

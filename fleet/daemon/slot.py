@@ -48,6 +48,8 @@ class Slot:
         self._path = directory
         self._on_seed = on_seed
         self._files: dict[bytes, int] = {}
+        self._names: dict[bytes, str] = {}
+        self._flawed: set[str] = set()  # files of which something could not be written: they get no name
         self._number = 0
         self._acts: dict[int, Callable[[_Words], bytes]] = {
             OPEN: self._open, CLOSE: self._close, WRITE: self._write, REMOVE: self._remove, RENAME: self._rename,
@@ -92,26 +94,34 @@ class Slot:
         self._number += 1
         handle = b"%d" % self._number
         self._files[handle] = os.open(name, _FLAGS, 0o600, dir_fd=self._directory)
+        self._names[handle] = name
+        self._flawed.discard(name)
         return bytes([HANDLE]) + _text(handle)
 
-    def _file(self, words: _Words) -> int:
-        descriptor = self._files.get(words.text())
+    def _file(self, handle: bytes) -> int:
+        descriptor = self._files.get(handle)
         if descriptor is None:
             raise No(FAILURE, "no such handle")
         return descriptor
 
     def _write(self, words: _Words) -> bytes:
-        descriptor, offset, data = self._file(words), words.long(), words.text()
-        if offset + len(data) > policy.PARCEL_LIMIT:
-            raise No(FAILURE, "larger than a parcel may be")
-        while data:
-            written = os.pwrite(descriptor, data, offset)
-            data, offset = data[written:], offset + written
+        handle = words.text()
+        descriptor, offset, data = self._file(handle), words.long(), words.text()
+        try:
+            if offset + len(data) > policy.PARCEL_LIMIT:
+                raise No(FAILURE, "larger than a parcel may be")
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        except (No, OSError):
+            self._flawed.add(self._names[handle])
+            raise
         return b""
 
     def _close(self, words: _Words) -> bytes:
         handle = words.text()
         descriptor = self._files.pop(handle, None)
+        self._names.pop(handle, None)
         if descriptor is None:
             raise No(FAILURE, "no such handle")
         os.close(descriptor)
@@ -125,6 +135,8 @@ class Slot:
         old, new = _name(words.text(), unfinished=True), _name(words.text())
         if not is_seed(new) or old[1:33] != new[:32]:
             raise No(DENIED, "not the name of this parcel")
+        if old in self._flawed:
+            raise No(FAILURE, "not written whole")
         os.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         with contextlib.suppress(OSError):  # some file systems have no fsync for directories
             os.fsync(self._directory)
@@ -136,7 +148,7 @@ class Slot:
         if word == b"posix-rename@openssh.com":
             return self._rename(words)
         if word == b"fsync@openssh.com":
-            os.fsync(self._file(words))
+            os.fsync(self._file(words.text()))
             return b""
         raise No(UNSUPPORTED, "Operation unsupported")
 
@@ -150,7 +162,7 @@ class Slot:
         return bytes([ATTRS]) + struct.pack(">IQI", SIZE | PERMISSIONS, facts.st_size, facts.st_mode)
 
     def _fstat(self, words: _Words) -> bytes:
-        facts = os.fstat(self._file(words))
+        facts = os.fstat(self._file(words.text()))
         return bytes([ATTRS]) + struct.pack(">IQI", SIZE | PERMISSIONS, facts.st_size, facts.st_mode)
 
 

@@ -211,6 +211,16 @@ def test_sizes_and_numbers_are_bounded(opening: Slot, monkeypatch: pytest.Monkey
     assert status(opening, slot.OPEN, many, struct.pack(">II", 0x2A, 0)) == slot.FAILURE
 
 
+def test_a_file_that_was_not_written_whole_gets_no_name(directory: Path, opening: Slot) -> None:
+    handle = put(opening)
+    assert status(opening, slot.WRITE, text(handle), struct.pack(">Q", 1 << 20), text(b"x")) == slot.FAILURE
+    assert status(opening, slot.WRITE, text(handle), struct.pack(">Q", 1), text(b"x")) == slot.OK
+    assert status(opening, slot.CLOSE, text(handle)) == slot.OK
+    names = text(UNFINISHED.encode()) + text(f"{PID}.seed".encode())
+    assert status(opening, slot.RENAME, names) == slot.FAILURE
+    assert set(tree(directory)) == {UNFINISHED}
+
+
 def test_a_disk_that_is_nearly_full_takes_nothing(opening: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 0))
     _, answer = ask(opening, slot.OPEN, text(UNFINISHED.encode()), struct.pack(">II", 0x2A, 0))
