@@ -19,6 +19,7 @@ from typing import Any, Self
 import psutil
 
 import fleet
+from fleet.daemon import leash
 from tests.support.tiers import PLACES
 
 PATIENCE = 10.0
@@ -92,7 +93,8 @@ class SshServer:
         config = self.directory / "sshd_config"
         config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
         self._process = subprocess.Popen(
-            [program("sshd"), "-D", "-f", config, "-E", self.directory / "log"],
+            [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()),  # it ends with this process at the latest
+             program("sshd"), "-D", "-f", config, "-E", self.directory / "log"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
