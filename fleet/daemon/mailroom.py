@@ -22,7 +22,6 @@ from fleet.store import Store
 from fleet.store.inbox import Arrival
 from fleet.store.outbox import Applied, Change, Row
 
-
 DICE = 10  # random bytes of an id
 
 

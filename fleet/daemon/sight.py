@@ -20,6 +20,9 @@ NOTICES = 5  # so many at most …
 NOTICE_LIFE = 86_400_000  # … and none that is older, ms
 
 
+WAITING_SHOWN = 1_000  # in figures that are asked for all the time; `fleet status` counts on
+
+
 class Sight:
     """The views of one node."""
 
@@ -102,7 +105,7 @@ class Sight:
         return {
             "node": node.id, "uptime_ms": node.world.now() - node.started, "commits": node.writer.commits,
             "jobs": node.writer.jobs, "wal_bytes": node.store.db.wal_bytes(), "counters": dict(node.exchange.counters),
-            "waiting": {peer.id: node.reader.outbox.waiting(peer.id) for peer in node.roster.peers()},
+            "waiting": {peer.id: node.reader.outbox.waiting(peer.id, WAITING_SHOWN) for peer in node.roster.peers()},
         }  # fmt: skip
 
 

@@ -256,10 +256,13 @@ class Courier:
     ) -> list[Change]:
         """End what had its last try; what was settled by other means while this walk went on is left alone."""
         missed = {one.row for one in applied if (one.old, one.new) == (Status.SENDING, Status.QUEUED)}
+        missed -= settlement.settled
+        if not missed:
+            return []
         changes = []
         for row in batch.rows:
             limit = self._hands.tries(row.type)
-            if row.row in missed - settlement.settled and 0 < limit <= row.tries + 1:
+            if row.row in missed and 0 < limit <= row.tries + 1:
                 changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({limit}): {_reason(journey)}"))
         return changes
 

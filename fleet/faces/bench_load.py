@@ -154,10 +154,10 @@ class Line:
         head = await self._reader.readuntil(b"\r\n\r\n")
         return await self._reader.readexactly(length_of(head))
 
-    async def waiting(self, peer: str) -> int:
-        """Ask how many messages to a peer are not finished."""
+    async def waiting(self, peer: str) -> tuple[int, int]:
+        """Ask how many messages to a peer are not finished (a thousand stand for more), and how many were settled."""
         stats: dict[str, Any] = json.loads(await self.ask(b"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        return int(stats["waiting"].get(peer, 0))
+        return int(stats["waiting"].get(peer, 0)), int(stats.get("counters", {}).get("settled", 0))
 
     def close(self) -> None:
         """Hang up."""
@@ -179,14 +179,14 @@ async def submit(path: str, load: Load) -> Course:
 async def drained(line: Line, peer: str) -> None:
     """Wait until every message to a peer is receipted. Raises FleetError when nothing moves any more."""
     loop = asyncio.get_running_loop()
-    least, since = -1, loop.time()
+    before, since = (-1, -1), loop.time()
     while True:
         asked = loop.time()
-        left = await line.waiting(peer)
+        left, settled = await line.waiting(peer)
         if not left:
             return
-        if left < least or least < 0:
-            least, since = left, loop.time()
+        if (left, settled) != before:
+            before, since = (left, settled), loop.time()
         if loop.time() - since > STILL:
             raise FleetError(f"{left} messages wait and none was received for {STILL:.0f} s", hint="fleet outbox")
         await asyncio.sleep(max(LOOK, LOOKING * (loop.time() - asked)))

@@ -6,6 +6,8 @@ holds it, what is known of a dead letter, how far the addressee got.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from fleet.core.lifecycle import Event, State, Status, What, step
@@ -90,6 +92,21 @@ def turn(at: Standing, change: Change, now: int) -> Applied:
         at.tries += 1
     _ACTS[event](at, change, now, new is not old)
     return Applied(at.row, at.id, at.peer, old, new, at.reached, bool(at.taken))
+
+
+def arrived(changes: Sequence[Change], applied: Sequence[Applied], rows: int) -> str:
+    """Say how far all rows came when every change is the first receipt of its row: one statement can write that.
+
+    Empty when they differ in anything.
+    """
+    if not applied or not len(changes) == len(applied) == rows:
+        return ""
+    reached = applied[0].reached
+    same = all(
+        change.event is Event.RECEIPT and one.old is not one.new and one.reached == reached
+        for change, one in zip(changes, applied, strict=True)
+    )
+    return reached if same else ""
 
 
 def _receipt(at: Standing, change: Change, now: int, moved: bool) -> None:

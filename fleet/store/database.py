@@ -20,7 +20,7 @@ from fleet.store.files import make_private, refusal
 
 BUSY_MS = 5_000  # how long another process's transaction is waited for
 CHECKPOINT_PAGES = 12_000  # 48 MiB of WAL, then a commit waits until it is folded into the file
-FOLD_PAGES = 4_000  # 16 MiB: a page written often is copied once; then it is folded in beside the commits, where somebody does that
+FOLD_PAGES = 4_000  # 16 MiB, so that a page written often is copied once; then it is folded in beside the commits
 CACHE_KIB = 8 * 1024
 FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150

@@ -11,46 +11,19 @@ from itertools import count
 from typing import Any
 
 import apsw
-import msgspec
 
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status, What, step
 from fleet.core.submission import Draft
 from fleet.errors import IllegalTransition
-from fleet.store.change import STATUSES, Applied, Change, Standing, move_taken, read_taken, turn
+from fleet.store.change import Applied, Change, Standing, arrived, move_taken, turn
 from fleet.store.database import Database
+from fleet.store.row import Row, is_run, read_row
 
 __all__ = ["Applied", "Change", "Draft", "Outbox", "Row"]
 
 _QUEUED, _HELD, _REFUSED = int(Status.QUEUED), int(Status.HELD), int(Status.REFUSED)
 SWEEP_LIMIT = 1000  # rows of one kind that one sweep frees; the rest waits for the next
-
-
-class Row(msgspec.Struct, gc=False):
-    """One row of the outbox with its content. Times in ms since the epoch."""
-
-    row: int
-    id: str
-    peer: str
-    type: str
-    priority: int
-    status: Status
-    content: bytes
-    digest: bytes
-    seq: int
-    inc: int
-    exp: int
-    tries: int
-    lease: int
-    due: int
-    pin: str
-    taken: dict[str, int]  # channel -> when its patience is over
-    created: int
-    reason: str
-    reached: str
-    what: str
-    final_at: int
-    size: int
 
 
 _COLUMNS = """row, id, peer, type, priority, status, bytes, digest, seq, inc, exp, tries, lease, due, pin, taken,
@@ -69,10 +42,14 @@ _NEXT_DUE = f"""SELECT {_COLUMNS} FROM outbox JOIN content USING (row)
                 ORDER BY due, row LIMIT ?"""  # noqa: S608  only constants
 _NEXT_EAGER = _NEXT_DUE.replace("due <= ?", "(due <= ? OR reason NOT LIKE 'later:%')")
 _LEASE = "UPDATE outbox SET status = 2, lease = ?, due = ?, inc = ?, seq = ? WHERE row = ? AND status = 0"
+_LEASE_RUN = """UPDATE outbox SET status = 2, lease = ?, due = ?, inc = ?, seq = row + ?
+                WHERE row BETWEEN ? AND ? AND status = 0"""
 _LOW = "SELECT seq FROM outbox WHERE peer = ? AND inc = ? AND status < 4 AND inc > 0 ORDER BY seq LIMIT 1"
 
 _STANDINGS = """SELECT row, id, peer, status, due, exp, inc, seq, lease, tries, taken, reason, what, reached, final_at
                 FROM outbox WHERE row IN (SELECT value FROM carray(?))"""
+_ARRIVED = """UPDATE outbox SET status = 4, reached = ?, reason = '', what = '', final_at = ?
+              WHERE row IN (SELECT value FROM carray(?))"""
 _APPLY = """UPDATE outbox SET status = ?, due = ?, exp = ?, inc = ?, seq = ?, lease = ?, tries = ?, taken = ?,
                               reason = ?, what = ?, reached = ?, final_at = ? WHERE row = ?"""
 
@@ -97,7 +74,7 @@ _PEERS_WAITING = """WITH RECURSIVE peers (peer) AS (
                       FROM peers WHERE peers.peer IS NOT NULL)
                     SELECT peer FROM peers WHERE peer IS NOT NULL"""
 _OLDEST_OPEN = "SELECT row FROM outbox INDEXED BY outbox_open WHERE status < 4 ORDER BY row LIMIT ?"
-_WAITING = "SELECT count(*) FROM outbox WHERE peer = ? AND status < 4"
+_WAITING = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE peer = ? AND status < 4 LIMIT ?)"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox JOIN content USING (row) "  # noqa: S608  only constants
 _DROP = "DELETE FROM outbox WHERE id = ? AND status IN (5, 6) RETURNING row"
 _RETIRE = """DELETE FROM outbox WHERE row IN (
@@ -149,7 +126,7 @@ class Outbox:
         statement = _NEXT_EAGER if eager else _NEXT_DUE
         for priority in range(3, floor - 1, -1):
             for values in self._conn.execute(statement, (peer, priority, now, now, limit - len(rows))):
-                row = _row(values)
+                row = read_row(values)
                 room -= len(row.content)
                 if room < 0 and rows:
                     return rows
@@ -170,7 +147,11 @@ class Outbox:
                 row.inc, row.seq = inc, next(seqs)
             row.status, row.lease, row.due = step(row.status, Event.LEASE), parcel, until
         before = self._conn.total_changes()
-        self._conn.executemany(_LEASE, [(parcel, until, row.inc, row.seq, row.row) for row in rows])
+        if is_run(rows):
+            shift = rows[0].seq - rows[0].row
+            self._conn.execute(_LEASE_RUN, (parcel, until, inc, shift, rows[0].row, rows[-1].row))
+        else:
+            self._conn.executemany(_LEASE, [(parcel, until, row.inc, row.seq, row.row) for row in rows])
         if self._conn.total_changes() - before != len(rows):
             raise IllegalTransition("a row to be leased is not QUEUED any more")
         return list(rows)
@@ -187,6 +168,10 @@ class Outbox:
             return []
         standings = {values[0]: Standing(*values) for values in self._conn.execute(_STANDINGS, (apsw.carray(wanted),))}
         applied = [turn(standings[change.row], change, now) for change in changes if change.row in standings]
+        reached = arrived(changes, applied, len(standings))
+        if reached:
+            self._conn.execute(_ARRIVED, (reached, now, apsw.carray(array("q", standings))))
+            return applied
         self._conn.executemany(
             _APPLY,
             [
@@ -228,9 +213,9 @@ class Outbox:
         """Name the peers with unfinished messages."""
         return [peer for (peer,) in self._conn.execute(_PEERS_WAITING)]
 
-    def waiting(self, peer: str) -> int:
-        """Count the unfinished messages of a peer."""
-        return int(self._conn.execute(_WAITING, (peer,)).get)
+    def waiting(self, peer: str, most: int = 1_000_000) -> int:
+        """Count the unfinished messages of a peer, up to `most`."""
+        return int(self._conn.execute(_WAITING, (peer, most)).get)
 
     def get(self, id: str) -> Row | None:
         """Find a message by its id."""
@@ -250,7 +235,7 @@ class Outbox:
         return self._select("WHERE status > 3 AND status IN (5, 6) ORDER BY final_at DESC LIMIT ?", (limit,))
 
     def _select(self, where: str, bindings: tuple[Any, ...]) -> list[Row]:
-        return [_row(values) for values in self._conn.execute(_SELECT + where, bindings)]
+        return [read_row(values) for values in self._conn.execute(_SELECT + where, bindings)]
 
     def drop(self, id: str) -> bool:
         """Delete a dead letter or refused message for good; says whether there was one."""
@@ -278,10 +263,3 @@ def _born(row: int, draft: Draft, now: int) -> tuple[Any, ...]:
         row, draft.id, draft.peer, draft.priority, status, min(due, draft.exp), draft.exp, draft.type, draft.pin,
         draft.refused, what, draft.created, final_at, draft.size, draft.digest,
     )  # fmt: skip
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    row = Row(*values)
-    row.status = STATUSES[values[5]]
-    row.taken = read_taken(values[15])
-    return row

@@ -133,8 +133,8 @@ async def test_waiting_ends_when_nothing_waits_or_nothing_moves(monkeypatch: pyt
     left = iter([9, 4, 0])
 
     class Waits:
-        async def waiting(self, peer: str) -> int:
-            return next(left, 3)
+        async def waiting(self, peer: str) -> tuple[int, int]:
+            return next(left, 3), 0
 
     monkeypatch.setattr(bench_load, "LOOK", 0.001)
     await bench_load.drained(Waits(), "mac1")  # type: ignore[arg-type]
