@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from channels._ssh.sftp import Depot
 
 KEEPALIVE = 5  # seconds
-CROWDED = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between the tries to open a channel
+CROWDED = (0.02, 0.05, *[0.1] * 40)  # seconds between the tries to open a channel
 SILENCE_MS = 5_000  # unacknowledged for so long = the connection is dead
 
 
