@@ -23,6 +23,7 @@ STDERR_LIMIT = 64 * 1024
 MEMORY_LIMIT = 1 << 30  # bytes of address space: a pack may hold an object that unfolds without end
 LOOK = 0.1  # seconds between two looks at what a fetch has stored
 GRACE = 1.0  # seconds between asking git to end, so that it ends what it started, and ending it
+PIPE_TURNS = 3  # of the loop, until a pipe of an ended process is closed
 
 _NO_ENTRY = Faulty("the git remote does not let us in", hint="channel.git.identity, channel.git.credentials")
 _NOTHING_THERE = Faulty("there is no repository at the git remote")
@@ -173,14 +174,16 @@ async def _tail(pipe: asyncio.StreamReader) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End what still runs; asked first, git ends what it started."""
+    """End what still runs; asked first, git ends what it started. Its pipes get the turns of the loop to close in."""
     for signal in (process.terminate, process.kill):
         if process.returncode is not None:
-            return
+            break
         with contextlib.suppress(ProcessLookupError, TimeoutError):
             signal()
             async with asyncio.timeout(GRACE):
                 await process.wait()
+    for _ in range(PIPE_TURNS):
+        await asyncio.sleep(0)
 
 
 def words_of(out: bytes) -> Sequence[str]:
