@@ -5,6 +5,7 @@ Two worlds: `fleet` is shared by the tests of this file, which leave it as they 
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -484,7 +485,7 @@ def test_doctor_lists_checks_with_their_remedy_and_is_1_when_one_failed(world: W
     done = node.fleet("doctor", "--json")
     (wrong,) = [check for check in done.value["checks"] if check["status"] == "failed"]
     assert done.code == 1 and wrong["fix"].startswith("chmod 700")
-    assert subprocess.run(wrong["fix"], shell=True, check=False).returncode == 0
+    assert subprocess.run(shlex.split(wrong["fix"]), check=False).returncode == 0
     assert node.fleet("doctor").code == 0
 
 
