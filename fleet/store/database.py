@@ -25,8 +25,16 @@ CACHE_KIB = 8 * 1024
 FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150
 
-MIGRATIONS: tuple[str, ...] = (Path(__file__).with_name("schema.sql").read_text(encoding="utf-8"),)
+def _script(*nouns: str) -> str:
+    """Join the tables of some nouns into one step."""
+    return "\n".join(Path(__file__).with_name(f"{noun}.sql").read_text(encoding="utf-8") for noun in nouns)
+
+
 # Script n brings a file of version n to n + 1. Add to the end, never edit one that was released.
+MIGRATIONS: tuple[str, ...] = (
+    _script("schema"),
+    _script("schema_gates", "schema_audit", "schema_sessions", "schema_healing"),
+)
 
 
 class Database:

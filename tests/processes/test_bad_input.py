@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleet.errors import NoDaemon
+from fleet.store.database import MIGRATIONS
 from tests.support.nodes import Node, World, until
 
 Pair = tuple[Node, Node]
@@ -249,7 +250,7 @@ def test_a_database_of_a_newer_version_is_left_alone(world: World) -> None:
     assert a.fleet("send", "a", "x", "--json").error["code"] == "newer_store"
     assert a.run(*_fleetd()).code == 1
     assert a.database.read_bytes() == before
-    _sql(a, "PRAGMA user_version = 1")
+    _sql(a, f"PRAGMA user_version = {len(MIGRATIONS)}")
     a.start()
     assert list(a.arrived().values()) == ["kept"]
 

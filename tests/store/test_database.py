@@ -138,7 +138,7 @@ def test_a_commit_of_another_process_changes_the_data_version(db: Database) -> N
 
 
 def test_every_table_and_index_has_a_sentence() -> None:
-    lines = MIGRATIONS[0].splitlines()
+    lines = [line for script in MIGRATIONS for line in script.splitlines()]
     bare = [
         line
         for before, line in zip(["", *lines], lines, strict=False)
@@ -153,11 +153,11 @@ def test_a_later_version_is_reached_by_its_scripts_and_refused_by_older_ones(db:
     db.close()
     later = (*MIGRATIONS, "CREATE TABLE extra (a)", "INSERT INTO extra VALUES (7); CREATE TABLE more (b)")
     newer = Database.open(db.path, migrations=later)
-    assert newer.conn.pragma("user_version") == 3
+    assert newer.conn.pragma("user_version") == len(later)
     assert newer.conn.execute("SELECT a FROM extra").get == 7
     assert keys_in(newer) == ["old"]
     newer.close()
-    with pytest.raises(NewerStore, match="version 3, this Fleet knows 1"):
+    with pytest.raises(NewerStore, match=f"version {len(later)}, this Fleet knows {len(MIGRATIONS)}"):
         Database.open(db.path)
     Database.open(db.path, migrations=later).close()
 
@@ -167,7 +167,7 @@ def test_a_migration_that_fails_changes_nothing(db: Database) -> None:
     with pytest.raises(StoreError):
         Database.open(db.path, migrations=(*MIGRATIONS, "CREATE TABLE extra (a)", "CREATE TABLE extra (a)"))
     again = Database.open(db.path)
-    assert again.conn.pragma("user_version") == 1
+    assert again.conn.pragma("user_version") == len(MIGRATIONS)
     assert again.conn.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'").get == 0
     again.close()
 

@@ -1,0 +1,1 @@
+-- The audit chain: what was refused, held or changed, entry by entry. Times are milliseconds since the epoch, UTC.

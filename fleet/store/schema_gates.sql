@@ -1,0 +1,1 @@
+-- What the gates remember of each peer: experience, spend, breaker. Times are milliseconds since the epoch, UTC; 0 = not yet.

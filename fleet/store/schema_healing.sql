@@ -1,0 +1,1 @@
+-- What was done to mend roads. Times are milliseconds since the epoch, UTC.

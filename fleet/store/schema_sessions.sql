@@ -1,0 +1,1 @@
+-- Live agent sessions of this node, and which of them was shown which message. Times are milliseconds since the epoch, UTC.
