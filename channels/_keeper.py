@@ -107,7 +107,7 @@ class Keeper:
     def why(self) -> RoadError:
         """Say why there is no connection."""
         kind, reason = self._why
-        return kind(reason)
+        return kind(reason) if kind is Faulty else Unreachable(reason, unsent=True)
 
     async def _keep(self) -> None:
         while True:

@@ -68,6 +68,12 @@ def _fingerprint(certificate: str) -> str:
 
 
 @dataclass(eq=False, slots=True)
+class _Request:
+    data: bytes
+    begun: bool = False  # bytes of it went out: the door may have it
+
+
+@dataclass(eq=False, slots=True)
 class _Line:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -85,9 +91,10 @@ class _Line:
         if self.timer is not None:
             self.timer.cancel()
 
-    async def talk(self, request: bytes) -> Response:
+    async def talk(self, request: _Request) -> Response:
         """Send a request and read its response; the body only of a 200."""
-        self.writer.write(request)
+        request.begun = True
+        self.writer.write(request.data)
         await self.writer.drain()
         words, fields = read_head(await self.reader.readuntil(END))
         if len(words) < 2 or words[0] not in (b"HTTP/1.1", b"HTTP/1.0") or not words[1].isdigit():
@@ -130,15 +137,16 @@ class Lines:
             raise Unreachable("this road is closed")
         pool = self._pools.setdefault(target, _Pool())
         pool.users += 1
+        request = _request(target, body)
         try:
             async with asyncio.timeout(timeout), pool.slots:
-                return await self._exchange(target, pool, _request(target, body))
+                return await self._exchange(target, pool, request)
         except TimeoutError:
-            raise Unreachable(f"no answer within {timeout:g} s") from None
+            raise Unreachable(f"no answer within {timeout:g} s", unsent=not request.begun) from None
         except Malformed as error:
             raise Unreachable(f"the answer is not what a door says: {error.message}") from None
         except GONE as error:
-            raise Unreachable(_say(error)) from None
+            raise Unreachable(_say(error), unsent=not request.begun) from None
         finally:
             pool.users -= 1
             self._sweep(target, pool)
@@ -150,7 +158,7 @@ class Lines:
             line.hang_up()
         self._pools.clear()
 
-    async def _exchange(self, target: Target, pool: _Pool, request: bytes) -> Response:
+    async def _exchange(self, target: Target, pool: _Pool, request: _Request) -> Response:
         while True:
             line = pool.take() or await self._dial(target)
             whole = False
@@ -236,10 +244,10 @@ def is_open_ground(place: str, port: int, home: bool, own_ports: frozenset[int])
     return not (address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
-def _request(target: Target, body: bytes) -> bytes:
+def _request(target: Target, body: bytes) -> _Request:
     host = f"[{target.host}]" if ":" in target.host else target.host
     head = f"POST {target.path} HTTP/1.1\r\nHost: {host}:{target.port}\r\nContent-Type: application/octet-stream\r\n"
-    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    return _Request(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
 def _say(error: BaseException) -> str:

@@ -112,9 +112,9 @@ class Http:
 
 def _refusal(status: int, fields: Mapping[bytes, bytes]) -> Unreachable | Faulty:
     if status == 503:
-        return Unreachable("the door is busy", retry_after=_seconds(fields.get(b"retry-after", b"")))
+        return Unreachable("the door is busy", retry_after=_seconds(fields.get(b"retry-after", b"")), unsent=True)
     if status == 400:
-        return Unreachable("the door answers 400: it could not authenticate us")
+        return Unreachable("the door answers 400: it could not authenticate us", unsent=True)
     if status in (401, 403, 404, 405):
         return Faulty(f"something else answers there: {status}")
     return Unreachable(f"the door answers {status}")

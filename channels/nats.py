@@ -143,7 +143,7 @@ class Nats:
         if client is None or not client.is_connected:
             raise self._keeper.why()
         if client.pending_data_size > BACKLOG:
-            raise Unreachable("the broker does not keep up", retry_after=policy.BUSY_RETRY)
+            raise Unreachable("the broker does not keep up", retry_after=policy.BUSY_RETRY, unsent=True)
         if size > client.max_payload:
             raise Barred(f"{size} bytes; this broker takes {client.max_payload}")
         return client
@@ -157,7 +157,7 @@ class Nats:
 
     def _failed(self) -> None:
         for call in self._calls.values():
-            call.settle(self._keeper.why())
+            call.settle(Unreachable(self._keeper.why().message))
 
     def _forbidden(self, words: str) -> None:
         for call in self._calls.values():
@@ -168,7 +168,7 @@ class Nats:
         call = self._calls.get(message.subject.rpartition(".")[2])
         if call is not None:
             nobody = message.headers and not message.data
-            call.settle(Unreachable("the peer is not connected to the broker") if nobody else message)
+            call.settle(Unreachable("the peer is not connected to the broker", unsent=True) if nobody else message)
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Relay:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         reasons = []
+        unsent = True
         for chief in chiefs:
             for road in self._roads:
                 left = deadline - clock()
@@ -54,11 +55,12 @@ class Relay:
                     outcome = await road.send(chief, parcel, left)
                 except RoadError as error:
                     reasons.append(f"{chief.id} over {road.name}: {error.message}")
+                    unsent = unsent and (not isinstance(error, Unreachable) or error.unsent)
                     continue
                 if outcome.word is Word.TAKEN:
                     return Outcome.taken(f"relay {chief.id}")
                 return outcome
-        raise Unreachable("; ".join(reasons) or "no chief answered in time")
+        raise Unreachable("; ".join(reasons) or "no chief answered in time", unsent=unsent)
 
     async def listen(self, deliver: Deliver) -> None:
         """Wait for nothing: relayed parcels come in over the other roads."""

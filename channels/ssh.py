@@ -102,7 +102,7 @@ def _outcome(peer: Peer, done: Done) -> Outcome:
     if done.code == CUSTODY and done.out.strip() == b"custody":
         return Outcome.taken(peer.id)
     if done.code == BUSY:
-        raise Unreachable(f"{peer.id} is busy", retry_after=_seconds(done.out))
+        raise Unreachable(f"{peer.id} is busy", retry_after=_seconds(done.out), unsent=True)
     how = "the session broke" if done.code is None else f"exit {done.code}" if done.code else "exit 0 without an answer"
     words = said(done.err)
     raise Unreachable(f"{how}: {words}" if words else how)

@@ -26,7 +26,8 @@
     │   ├── Unreachable
     │   ├── Barred
     │   └── Faulty
-    └── IllegalTransition              a bug: the table has no such cell
+    ├── IllegalTransition              a bug: the table has no such cell
+    └── Bug                            something unforeseen in a handler; its place is in the log
 
 The first line of each docstring is the message shown when a raiser gives none.
 """
@@ -197,10 +198,14 @@ class Unreachable(RoadError):
     code = "unreachable"
     retryable = True
 
-    def __init__(self, message: str = "", *, retry_after: float = 0.0, hint: str = "") -> None:
-        """Keep how many seconds the other side asked to be left alone (0 = it did not say)."""
+    def __init__(self, message: str = "", *, retry_after: float = 0.0, hint: str = "", unsent: bool = False) -> None:
+        """Keep how many seconds the other side asked to be left alone (0 = it did not say).
+
+        `unsent` = surely nothing reached the peer; without it the parcel may have arrived.
+        """
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.unsent = unsent
 
 
 class Barred(RoadError):
@@ -224,3 +229,13 @@ class IllegalTransition(FleetError):
     """The table has no cell for this state and event."""
 
     code = "illegal_transition"
+
+
+class Bug(FleetError):
+    """A bug in Fleet stopped this; the log names the place."""
+
+    code = "bug"
+
+    def __init__(self, message: str = "", *, hint: str = "fleet logs --level error, then fleet bugreport") -> None:
+        """Send the caller to the log: it alone knows more."""
+        super().__init__(message, hint=hint)

@@ -28,7 +28,7 @@ PIPE_TURNS = 3  # of the loop, until a pipe of an ended process is closed
 _NO_ENTRY = Faulty("the git remote does not let us in", hint="channel.git.identity, channel.git.credentials")
 _NOTHING_THERE = Faulty("there is no repository at the git remote")
 _OTHER_KEY = Faulty("the git host's key or certificate is not the known one", security=True)
-_NO_ROOM = Unreachable("no room is left for the git mailbox")
+_NO_ROOM = Unreachable("no room is left for the git mailbox", unsent=True)
 REASONS: tuple[tuple[re.Pattern[str], RoadError], ...] = (
     (re.compile("host key verification failed|host identification has changed|certificate (problem|veri)"), _OTHER_KEY),
     (re.compile("permission denied|authentication failed|could not read (username|password)|prompts disabled"), _NO_ENTRY),
@@ -37,8 +37,9 @@ REASONS: tuple[tuple[re.Pattern[str], RoadError], ...] = (
     (re.compile("dubious ownership"), Faulty("the repository at the git remote belongs to another user")),
     (re.compile("transport .* not allowed"), Faulty("git may not use this kind of remote")),
     (re.compile("no space left|disk quota"), _NO_ROOM),
-    (re.compile("could not resolve host|name or service not known"), Unreachable("the git host's name is not known")),
-    (re.compile("connection refused"), Unreachable("the git host refuses the connection")),
+    (re.compile("could not resolve host|name or service not known"),
+     Unreachable("the git host's name is not known", unsent=True)),
+    (re.compile("connection refused"), Unreachable("the git host refuses the connection", unsent=True)),
     (re.compile("timed out"), Unreachable("the git host does not answer")),
     (re.compile("unable to access|could not read from remote|hung up|connection (reset|closed)|early eof|broken pipe"),
      Unreachable("the connection to the git remote broke off")),
@@ -68,7 +69,7 @@ def _copy(error: RoadError) -> RoadError:
     """Make an error of its own: a raised one carries its traceback."""
     if isinstance(error, Faulty):
         return Faulty(error.message, security=error.security, hint=error.hint)
-    return Unreachable(error.message, hint=error.hint)
+    return Unreachable(error.message, hint=error.hint, unsent=getattr(error, "unsent", False))
 
 
 def environment(given: Mapping[str, str], home: Path, protocols: str) -> dict[str, str]:

@@ -175,7 +175,7 @@ class Outgoing:
         await self._settle(push, [to for to in push.commits if to not in refused])
         for wish in push.wishes:
             if wish.to in refused:
-                wish.tell(Unreachable(f"the git remote refused the push: {refused[wish.to]}"))
+                wish.tell(Unreachable(f"the git remote refused the push: {refused[wish.to]}", unsent=True))
 
     async def _write(self, push: _Push) -> None:
         """Work out the boxes as they shall be and store their objects."""
@@ -204,7 +204,7 @@ class Outgoing:
         if make_room(box, item.size):
             box[name] = item
             return True
-        wish.tell(Unreachable("the git mailbox of this peer is full"))
+        wish.tell(Unreachable("the git mailbox of this peer is full", unsent=True))
         return False
 
     async def _push(self, push: _Push, peers: Sequence[str], until: float) -> dict[str, str]:

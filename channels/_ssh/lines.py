@@ -90,7 +90,7 @@ class Lines:
             async with asyncio.timeout(job.left()):
                 return await asyncio.shield(task)
         except TimeoutError:
-            raise Late(f"no login at {login.host} in time") from None
+            raise Late(f"no login at {login.host} in time", unsent=True) from None
         except asyncio.CancelledError:
             if task.cancelled():
                 raise Unreachable("the road was closed meanwhile") from None

@@ -189,9 +189,9 @@ def _connect(client: paramiko.SSHClient, login: Login, way: Way, job: Job) -> No
     except (paramiko.SSHException, EOFError) as error:
         raise _refusal(error, login, way) from None
     except TimeoutError:
-        raise Late(f"{way.host} port {way.port}: no answer in time") from None
+        raise Late(f"{way.host} port {way.port}: no answer in time", unsent=True) from None
     except OSError as error:
-        raise Unreachable(f"{way.host} port {way.port}: {error.strerror or type(error).__name__}") from None
+        raise Unreachable(f"{way.host} port {way.port}: {error.strerror or type(error).__name__}", unsent=True) from None
     transport = client.get_transport()
     if transport is not None:
         transport.set_keepalive(KEEPALIVE)
@@ -207,7 +207,7 @@ def _refusal(error: Exception, login: Login, way: Way) -> Faulty | Unreachable:
     refused = isinstance(error, paramiko.AuthenticationException) and "EOF" not in words and "timeout" not in words
     if refused or "No authentication methods" in words:
         return Faulty(f"{login.peer} accepts none of our SSH keys", hint=f"fleet ssh authorize, on {login.peer}")
-    return Unreachable(f"{way.host} port {way.port}: {words}")
+    return Unreachable(f"{way.host} port {way.port}: {words}", unsent=True)
 
 
 def _dial(way: Way, job: Job) -> socket.socket:

@@ -84,7 +84,7 @@ class What(StrEnum):
     """What is known of a dead letter (the promise)."""
 
     UNDELIVERED = "undelivered"  # no road took it
-    UNCONFIRMED = "unconfirmed"  # a road took it and no receipt came: it may have arrived
+    UNCONFIRMED = "unconfirmed"  # a road took it, or may have carried it, and no receipt came: it may have arrived
     REFUSED = "refused"
 
 

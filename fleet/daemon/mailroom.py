@@ -194,7 +194,7 @@ class Mailroom:
         row = self._row(id)
         if row.status in (Status.DONE, Status.REFUSED, Status.DEAD):
             raise UsageError(f"message {id} is {state_of(row.status, False, row.reached).value} already")
-        await self._apply([Change(row.row, Event.NACK, reason="cancelled")])
+        await self._apply([Change(row.row, Event.NACK, reason="cancelled", unsure=True)])
         self.on_cancelled(row)
         return self.standing(id)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from fleet.core import sealing
 from fleet.core.channel import Channel
@@ -19,8 +20,9 @@ from fleet.core.plan import Step
 from fleet.core.receipt import GOOD, Ping, Receipt, read_ping, read_receipt
 from fleet.engine.opening import Opened, Opener
 from fleet.engine.world import World
-from fleet.errors import Barred, Faulty, FleetError, Unreachable, WireError
+from fleet.errors import Barred, Bug, Faulty, FleetError, Unreachable, WireError
 
+T = TypeVar("T")
 Log = Callable[..., None]
 Frame = Callable[[str, bytes, tuple[str, ...]], bytes]  # next hop, parcel, relays it came through
 
@@ -52,7 +54,10 @@ class Attempts:
         """Carry `cargo` over one road within the step's deadline and say truthfully what came of it."""
         started_at, began = self._world.now(), self._world.steady()
         attempt = await self._try(channel, peer, cargo, step)
-        return replace(attempt, started_at=started_at, ms=(self._world.steady() - began) * 1000.0)
+        return replace(
+            attempt, started_at=started_at, ms=(self._world.steady() - began) * 1000.0,
+            unsent=attempt.unsent or not channel.traits.carries,
+        )  # fmt: skip
 
     async def _try(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         blank = Attempt(cargo.parcel.pid, peer.id, channel.name, 0, 0.0, Result.DEFERRED)
@@ -62,11 +67,13 @@ class Attempts:
                 outcome = await channel.send(peer, parcel, step.deadline)
             return self._weigh(blank, outcome, cargo, channel.traits.framed)
         except Barred as error:
-            return replace(blank, result=Result.BARRED, reason=error.message)
+            return replace(blank, result=Result.BARRED, reason=error.message, unsent=True)
         except Faulty as error:
-            return replace(blank, result=Result.FAULTY, reason=error.message, security=error.security)
+            return replace(blank, result=Result.FAULTY, reason=error.message, security=error.security, unsent=True)
         except Unreachable as error:
-            return replace(blank, reason=error.message, retry_after=error.retry_after)
+            return replace(blank, reason=error.message, retry_after=error.retry_after, unsent=error.unsent)
+        except ConnectionRefusedError as error:
+            return replace(blank, reason=error.strerror or "connection refused", unsent=True)
         except TimeoutError:
             return replace(blank, reason=f"no answer within {step.deadline:g} s")
         except OSError as error:
@@ -144,14 +151,25 @@ async def supervise(
         except FleetError as error:
             log("failed", part=name, reason=error.message)
         except Exception as error:  # a bug in one part must not end the others
-            log("bug", part=name, error=type(error).__name__, where=_where(error))
+            log("bug", part=name, error=type(error).__name__, where=where(error))
         if asyncio.get_running_loop().time() - began > limit:
             delay = pause
         await asyncio.sleep(delay)
         delay = min(limit, delay * 2)
 
 
-def _where(error: BaseException) -> str:
+async def contain(name: str, work: Awaitable[T], log: Log) -> T:
+    """Give what `work` gives; a bug in it is logged by its place and raised as Bug, so that whoever waits is answered."""
+    try:
+        return await work
+    except FleetError:
+        raise
+    except Exception as error:  # the caller of one part gets an answer, and the others go on
+        log("bug", part=name, error=type(error).__name__, where=where(error))
+        raise Bug from None
+
+
+def where(error: BaseException) -> str:
     """Name the innermost line of a traceback: a place, never a value."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -36,6 +36,11 @@ class Journey:
         return [attempt for attempt in self.attempts if attempt.result is Result.TAKEN]
 
     @property
+    def unsure(self) -> bool:
+        """Whether bytes may have reached the peer although nobody said so."""
+        return any(attempt.result is Result.DEFERRED and not attempt.unsent for attempt in self.attempts)
+
+    @property
     def retry_after(self) -> float:
         """The longest time any road asked to be left alone, seconds."""
         return max((attempt.retry_after for attempt in self.attempts), default=0.0)

@@ -246,9 +246,9 @@ class Courier:
         for row in left:
             asked = min(journey.retry_after, policy.BACKOFF_CAP)  # nobody signed it
             pause = max(backoff(row.tries, self._hands.world.chance()), asked)
-            changes.append(
-                Change(row.row, Event.MISSED, lease=batch.number, due=now + int(pause * 1000), reason=reason, count_try=True)
-            )
+            due = now + int(pause * 1000)
+            missed = Change(row.row, Event.MISSED, batch.number, due, reason=reason, count_try=True, unsure=journey.unsure)
+            changes.append(missed)
         return changes
 
     def _used_up(

@@ -34,6 +34,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     what: str = ""  # NACK, EXPIRE: a core.lifecycle.What; "" = judge by what was taken
     reached: str = ""  # RECEIPT: received, shown, done; "" = received
     count_try: bool = False
+    unsure: bool = False  # of a row that is SENDING: bytes may have reached the peer all the same
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +67,7 @@ class Standing(msgspec.Struct, gc=False):
     what: str
     reached: str
     final_at: int
+    unsure: int
 
 
 def read_taken(text: str) -> dict[str, int]:
@@ -86,6 +88,8 @@ def turn(at: Standing, change: Change, now: int) -> Applied:
         at.taken = _with_road(at.taken, change.road, change.until)
     if event in EVIDENCE and change.lease not in (0, at.lease):
         return Applied(at.row, at.id, at.peer, old, old, at.reached, bool(at.taken))
+    if old is Status.SENDING and (change.unsure or event is Event.LAPSE):  # whoever had it may have sent it
+        at.unsure = 1
     new = step(old, event)
     at.status = new.value
     if change.count_try:
@@ -120,7 +124,7 @@ def _receipt(at: Standing, change: Change, now: int, moved: bool) -> None:
 def _end(at: Standing, change: Change, now: int, moved: bool) -> None:
     if moved:
         at.final_at, at.reason = now, change.reason
-        at.what = change.what or (What.UNCONFIRMED if at.taken else What.UNDELIVERED).value
+        at.what = change.what or (What.UNCONFIRMED if at.taken or at.unsure else What.UNDELIVERED).value
 
 
 def _refuse(at: Standing, change: Change, now: int, moved: bool) -> None:
@@ -156,6 +160,7 @@ def _free(at: Standing, change: Change, now: int, moved: bool) -> None:
 def _revive(at: Standing, change: Change, now: int, moved: bool) -> None:
     at.exp = change.until or at.exp
     at.due = _within(at, change.due, now)
+    at.unsure = int(bool(at.unsure or at.taken))
     at.inc = at.seq = at.lease = at.tries = at.final_at = 0
     at.taken = at.reason = at.what = ""
 

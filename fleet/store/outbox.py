@@ -46,12 +46,13 @@ _LEASE_RUN = """UPDATE outbox SET status = 2, lease = ?, due = ?, inc = ?, seq =
                 WHERE row BETWEEN ? AND ? AND status = 0"""
 _LOW = "SELECT seq FROM outbox WHERE peer = ? AND inc = ? AND status < 4 AND inc > 0 ORDER BY seq LIMIT 1"
 
-_STANDINGS = """SELECT row, id, peer, status, due, exp, inc, seq, lease, tries, taken, reason, what, reached, final_at
+_STANDINGS = """SELECT row, id, peer, status, due, exp, inc, seq, lease, tries, taken, reason, what, reached, final_at,
+                       unsure
                 FROM outbox WHERE row IN (SELECT value FROM carray(?))"""
 _ARRIVED = """UPDATE outbox SET status = 4, reached = ?, reason = '', what = '', final_at = ?
               WHERE row IN (SELECT value FROM carray(?))"""
 _APPLY = """UPDATE outbox SET status = ?, due = ?, exp = ?, inc = ?, seq = ?, lease = ?, tries = ?, taken = ?,
-                              reason = ?, what = ?, reached = ?, final_at = ? WHERE row = ?"""
+                              reason = ?, what = ?, reached = ?, final_at = ?, unsure = ? WHERE row = ?"""
 
 _PENDING_OVER = """SELECT row, status FROM outbox
                    WHERE peer = ? AND status > 0 AND status < 4 AND due <= ? ORDER BY due LIMIT ?"""
@@ -177,7 +178,7 @@ class Outbox:
             [
                 (
                     s.status, s.due, s.exp, s.inc, s.seq, s.lease, s.tries, s.taken, s.reason, s.what, s.reached,
-                    s.final_at, s.row,
+                    s.final_at, s.unsure, s.row,
                 )
                 for s in standings.values()
             ],

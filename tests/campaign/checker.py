@@ -145,6 +145,8 @@ def _outcome(stores: Stores, id: str, one: Sent) -> list[str]:
         return [] if there else [f"false: {id} {one.sender}>{one.to} is DONE and not in the inbox"]
     if not reason.startswith((*ENDS, *SIGNED_ENDS)):
         return [f"lost: {id} {one.sender}>{one.to} is {status.name} because {reason!r}"]
+    if row["what"] == "undelivered" and there:
+        return [f"untrue: {id} {one.sender}>{one.to} is called undelivered and lies in the inbox"]
     return []
 
 

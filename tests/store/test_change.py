@@ -14,7 +14,7 @@ FINAL = [Status.DONE, Status.REFUSED, Status.DEAD]
 
 def standing(status: Status, **fields: object) -> Standing:
     """A row that stands at `status`, leased as parcel 7."""
-    row = Standing(1, id_of(1), "mac2", int(status), NOW - 1, EXP, 5, 3, 7, 1, "", "", "", "", 0)
+    row = Standing(1, id_of(1), "mac2", int(status), NOW - 1, EXP, 5, 3, 7, 1, "", "", "", "", 0, 0)
     for name, value in fields.items():
         setattr(row, name, value)
     return row
@@ -149,6 +149,28 @@ def test_a_dead_letter_says_whether_it_may_have_arrived(event: Event) -> None:
     assert row.what == "unconfirmed"
 
 
+@pytest.mark.parametrize(
+    ("before", "what"),
+    [
+        (Change(1, Event.MISSED, lease=7), "undelivered"),
+        (Change(1, Event.MISSED, lease=7, unsure=True), "unconfirmed"),
+        (Change(1, Event.LAPSE), "unconfirmed"),
+    ],
+)
+def test_what_may_have_left_is_never_called_undelivered(before: Change, what: str) -> None:
+    row = standing(Status.SENDING)
+    turn(row, before, NOW)
+    turn(row, Change(1, Event.EXPIRE), NOW)
+    assert row.what == what
+
+
+def test_a_letter_that_a_road_once_took_stays_in_doubt_when_it_is_sent_again() -> None:
+    row = standing(Status.DEAD, taken='{"git":5}')
+    turn(row, Change(1, Event.REVIVE, until=EXP), NOW)
+    turn(row, Change(1, Event.EXPIRE), NOW)
+    assert row.what == "unconfirmed"
+
+
 def test_a_refusal_is_kept_with_its_reason() -> None:
     row = standing(Status.SENDING)
     turn(row, Change(1, Event.REFUSE, reason="trust: level 2"), NOW)
@@ -167,7 +189,7 @@ def test_what_is_final_stays_as_it_was_said_first(event: Event, status: Status) 
 def test_a_revived_row_begins_anew(status: Status) -> None:
     row = standing(status, taken='{"git":5}', what="unconfirmed", reason="x", final_at=5)
     turn(row, Change(1, Event.REVIVE, until=EXP + HOUR), NOW)
-    assert row == standing(Status.QUEUED, due=NOW, exp=EXP + HOUR, inc=0, seq=0, lease=0, tries=0)
+    assert row == standing(Status.QUEUED, due=NOW, exp=EXP + HOUR, inc=0, seq=0, lease=0, tries=0, unsure=1)
     row = standing(status)
     turn(row, Change(1, Event.REVIVE), NOW)
     assert row.exp == EXP

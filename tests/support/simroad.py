@@ -123,7 +123,7 @@ class SimChannel:
         if weather.faulty:
             raise Faulty("the other end does not know our key")
         if weather.cut:
-            raise Unreachable("connection refused")
+            raise Unreachable("connection refused", unsent=True)
         if not self.traits.carries:
             self.net.wake(to)
             return Outcome.nudged()
