@@ -62,6 +62,13 @@ ALIVE_FOR = 45.0  # a peer heard within it is on (mission M7: heartbeat 10 s, fo
 HEARTBEAT = 10.0
 HEALER_TICK = 0.25  # how often links are looked at; a quarter of the shortest ping deadline
 BARRED_PAUSE = 10.0  # a road without the peer's address is not asked again before
+SHARED_WINDOW = 5.0  # failures of several peers within it have one cause
+SHARED_PEERS = 2  # so many peers at once are no coincidence; also half of those that live on the layer
+LAYER_USED = 10.0  # a layer proven within it counts as in use: four rounds of pings
+LAYER_DOWN_FOR = 10.0  # what is shared is told to the operator once it lasted so long; a restart takes less
+STRETCH = 1.5  # our own deadlines while we suspect ourselves; more would hide a black hole beyond 10 s
+LAYERS = MappingProxyType({"nats": "broker", "http": "lan", "relay": "lan", "seed": "ssh key", "ssh": "ssh key"})
+PLACES = ("git", "cloud")  # mailboxes: all peers in one place share it, a peer's own place is its own layer
 GOSSIP_PAUSE = 5.0  # a peer is told the membership at most so often
 GOSSIP_INTROS = 64  # members per letter: about 200 KiB
 LETTERS_WAITING = 64  # system letters kept for one peer; whoever misses one asks again
@@ -84,6 +91,11 @@ PATIENCE_DEFAULT = 60.0
 WINDOW_RANGES = 4096  # gaps remembered of one sender; more means mail is refused `later`
 INCS_KEPT = 16  # incarnations remembered of one sender
 SEQ_BLOCK = 10_000  # sequence numbers reserved at once; a crash wastes at most so many of 2^53
+
+# --- the clock (design § 6) -------------------------------------------------------------------------------------------
+CLOCK_OFF = 300.0  # seconds; no honest drift comes near it, a time zone set wrong is beyond it
+CLOCK_QUIET = 600.0  # seconds a peer's time counts, and after which a clock nobody contradicts is believed
+CLOCK_PEERS = 64  # peers whose time is remembered: enough for a majority
 
 # --- enrolment (design § 6, Joining) ----------------------------------------------------------------------------------
 INVITE_TTL = 600.0
@@ -112,3 +124,12 @@ CUSTODY_IN_FLIGHT = 8  # parcels a chief forwards at once
 CUSTODY_PAUSE = 0.05  # seconds a chief rests at least between two looks at what it keeps
 RELAYED = "relay"  # the road a receipt names for a parcel that came through a chief
 CUSTODY_LIFE = 7 * 86_400.0
+
+# --- the audit chain (mission R7, M19) --------------------------------------------------------------------------------
+AUDIT_MINUTE = 60_000  # ms in which equal entries about one peer are counted instead of written
+AUDIT_TALLIES = 32  # different entries of one kind about one peer in that time; a member cannot fill the disk with words
+AUDIT_SIGN_EVERY = 3_600_000  # ms; the head is signed once an hour if anything came …
+AUDIT_SIGN_ENTRIES = 256  # … or after so many entries
+AUDIT_DAY = 86_400_000  # ms; the front is pruned at most once a day
+AUDIT_KEEP = 90 * 86_400.0  # a quarter of a year: what an operator still asks about
+AUDIT_REMEMBER = 10.0  # seconds between two looks whether the head beside the keys is the present one

@@ -30,6 +30,7 @@ MANIFEST = b"application/vnd.fleet.manifest"
 REVOCATION = b"application/vnd.fleet.revocation"
 RENEWAL = b"application/vnd.fleet.renewal"
 FLEET_KEY = b"application/vnd.fleet.fleet-key"
+AUDIT = b"application/vnd.fleet.audit"
 
 
 class Secret:
@@ -231,6 +232,11 @@ def unframe(fleet_keys: Sequence[Secret], data: bytes) -> tuple[tuple[str, ...],
 def proof(secret: bytes, words: bytes) -> bytes:
     """Prove knowledge of an invite's secret: HMAC-SHA256 over what is asked."""
     return hmac.digest(secret, words, "sha256")
+
+
+def derive(secret: Secret, purpose: bytes) -> Secret:
+    """Make another secret out of one, for one purpose alone."""
+    return Secret(hmac.digest(secret.reveal(), b"fleet derived key\0" + purpose, "sha256"))
 
 
 def same(a: bytes, b: bytes) -> bool:

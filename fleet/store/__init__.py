@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.store.audit import Audit
 from fleet.store.custody import Custody
 from fleet.store.database import Database
 from fleet.store.inbox import Inbox
 from fleet.store.ledger import Ledger
 from fleet.store.members import Members
+from fleet.store.notary import HeadFile
 from fleet.store.outbox import Outbox
 from fleet.store.sequence import ReserveFile, Sequence
 
@@ -25,6 +27,7 @@ class Store:
     members: Members
     custody: Custody
     sequence: Sequence
+    audit: Audit
 
     @classmethod
     def open(
@@ -36,13 +39,15 @@ class Store:
         vfs: str | None = None,
         synchronous: str = "FULL",
     ) -> Store:
-        """Open the database at `path`; `keys` is the directory of the reserve file, by default `keys` beside it.
+        """Open the database at `path`; `keys` is where things are remembered outside it, by default `keys` beside it.
 
         Raises NewerStore, DiskFull or StoreError.
         """
-        reserve = ReserveFile((keys or path.parent / "keys") / "reserve.json")
+        beside = keys or path.parent / "keys"
+        reserve = ReserveFile(beside / "reserve.json")
         db = Database.open(path, readonly=readonly, vfs=vfs, synchronous=synchronous)
-        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Custody(db), Sequence(db, reserve))
+        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
+                   Audit(db, HeadFile(beside / "audit.json")))  # fmt: skip
 
     def close(self) -> None:
         """Close the database."""
