@@ -213,6 +213,11 @@ class Barred(RoadError):
 
     code = "barred"
 
+    def __init__(self, message: str = "", *, address: bool = False, hint: str = "") -> None:
+        """Remember whether it is for want of an address: then no other parcel fares better until one is known."""
+        super().__init__(message, hint=hint)
+        self.address = address
+
 
 class Faulty(RoadError):
     """The road is set up wrongly or its other end is not who it should be."""
@@ -235,7 +240,3 @@ class Bug(FleetError):
     """A bug in Fleet stopped this; the log names the place."""
 
     code = "bug"
-
-    def __init__(self, message: str = "", *, hint: str = "fleet logs --level error, then fleet bugreport") -> None:
-        """Send the caller to the log: it alone knows more."""
-        super().__init__(message, hint=hint)

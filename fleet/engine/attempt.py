@@ -166,7 +166,7 @@ async def contain(name: str, work: Awaitable[T], log: Log) -> T:
         raise
     except Exception as error:  # the caller of one part gets an answer, and the others go on
         log("bug", part=name, error=type(error).__name__, where=where(error))
-        raise Bug from None
+        raise Bug(hint="fleet logs --level error, then fleet bugreport") from None
 
 
 def where(error: BaseException) -> str:

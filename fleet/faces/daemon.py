@@ -54,10 +54,9 @@ def start(call: Caller, bind: str | None = None) -> dict[str, Any]:
     """Start a daemon of its own session and wait until it answers. Raises FleetError with what it said last."""
     paths = call.house.paths
     prepare(paths)
-    command = [sys.executable, "-I", "-m", "fleet.faces.serve", *(["--bind", bind] if bind else [])]
-    log = paths.log / "fleetd.log"
-    with log.open("ab") as out:
-        begin = out.tell()
+    command = [sys.executable, "-I", "-m", "fleet.faces.serve", "--quiet", *(["--bind", bind] if bind else [])]
+    words = paths.log / "fleetd.err"  # what the interpreter itself says; the log has a file of its own
+    with words.open("wb") as out:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/",
             env=dict(call.environ),
@@ -68,16 +67,14 @@ def start(call: Caller, bind: str | None = None) -> dict[str, Any]:
         if found is not None:
             return found
         if child.poll() is not None:
-            raise FleetError(f"the daemon ended at once: {_last_words(log, begin)}", hint="fleet logs, or fleet up")
+            raise FleetError(f"the daemon ended at once: {_last_words(words)}", hint="fleet logs, or fleet up")
         time.sleep(LOOK)
     child.terminate()
-    raise FleetError(f"the daemon did not answer within {STARTING:.0f} s: {_last_words(log, begin)}", hint="fleet logs")
+    raise FleetError(f"the daemon did not answer within {STARTING:.0f} s: {_last_words(words)}", hint="fleet logs")
 
 
-def _last_words(log: Path, begin: int) -> str:
-    with log.open("rb") as file:
-        file.seek(begin)
-        lines = file.read()[-4096:].decode("utf-8", "replace").strip().splitlines()
+def _last_words(said: Path) -> str:
+    lines = said.read_bytes()[-4096:].decode("utf-8", "replace").strip().splitlines()
     return "\n".join(lines[-5:]) or "it said nothing"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fleet.engine.attempt import contain
 from fleet.errors import FleetError
 from fleet.faces import messages, metrics, parcels, verbs
 from fleet.faces.reader import Reply, Request, failed, refusal
@@ -89,10 +90,9 @@ class Api:
         """Answer one request whose head was judged."""
         if not self._open.is_set():
             await self._open.wait()
+        work = self._post(request) if request.method == "POST" else self._get(request, request.path)
         try:
-            if request.method == "POST":
-                return await self._post(request)
-            return await self._get(request, request.path)
+            return await contain(f"api {request.path}", work, self._node.log)
         except FleetError as error:
             return failed(error)
 

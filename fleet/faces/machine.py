@@ -1,16 +1,14 @@
-"""The commands about this machine: init, invite, join, config, paths, logs, completion, version; no secrets."""
+"""The commands about this machine: init, invite, join, config, paths, completion, version; no secrets."""
 
 from __future__ import annotations
 
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from fleet import __version__
-from fleet.errors import NoDaemon, NotFound, UsageError
+from fleet.errors import NoDaemon, UsageError
 from fleet.faces import render
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
@@ -157,32 +155,6 @@ def paths(args: Namespace, call: Caller, screen: Screen) -> int:
         for name, place in found.items():
             screen.line(f"{name}\t{visible(place)}")
     return 0
-
-
-def logs(args: Namespace, call: Caller, screen: Screen) -> int:
-    """Print the end of the daemon's log, and go on if asked."""
-    log = call.house.paths.log / "fleetd.log"
-    if not log.exists():
-        raise NotFound(f"there is no {log}: only fleet up --detach writes one", hint="fleet up --detach")
-    if screen.json and not args.follow:
-        screen.value(list(_lines(log, args)))
-        return 0
-    for line in _lines(log, args):
-        screen.line(render.dumps(line) if screen.json else visible(line))
-    return 0
-
-
-def _lines(log: Path, args: Namespace) -> Iterator[str]:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 400 * max(args.lines, 1)))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-        yield from lines[-args.lines :] if args.lines > 0 else []
-        rest = b""
-        while args.follow:
-            rest += file.read()
-            *whole, rest = rest.split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in whole)
-            time.sleep(0.2)
 
 
 def completion(args: Namespace, call: Caller, screen: Screen) -> int:

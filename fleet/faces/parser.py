@@ -11,6 +11,7 @@ from fleet.errors import UsageError
 
 PRIORITIES = ("low", "normal", "high", "urgent")
 WAITS = ("none", "received", "shown", "done")
+LEVELS = ("debug", "info", "warning", "error")
 Add = Callable[..., Any]
 
 
@@ -156,8 +157,10 @@ def _tools(command: Callable[..., Add]) -> None:
     add("--concurrency", metavar="C", type=int, default=64, help="connections at once (default: 64)")
     add("--batch", metavar="N", type=int, default=64, help="messages a request (default: 64)")
     command("demo", "demo:run", "show the main job on real parts: NATS, three nodes, failures")
-    add = command("logs", "machine:logs", "show the daemon's log")
+    add = command("logs", "logs:logs", "show the daemon's log")
     add("--follow", action="store_true", help="go on showing what comes in")
+    add("--level", choices=LEVELS, default="debug", help="at least so grave (default: everything that was written)")
+    add("--since", metavar="D", help="of the last 90s, 10m, 2h, 7d")
     add("--lines", "-n", metavar="N", type=int, default=200, help="the last N lines (default: 200)")
     add = command("completion", "machine:completion", "print the completion script of a shell")
     add("shell", choices=("bash", "zsh", "tcsh"))

@@ -14,11 +14,12 @@ from typing import Any
 from fleet.daemon.paths import prepare
 from fleet.daemon.quantities import split_address
 from fleet.daemon.service import Node
+from fleet.engine.attempt import where
 from fleet.errors import FleetError
 from fleet.faces import http, verbs
 from fleet.faces.door import Door, bind_tcp, bind_unix
 from fleet.faces.house import House
-from fleet.faces.journal import line
+from fleet.faces.journal import NAME, Journal
 from fleet.faces.lock import Lock
 from fleet.faces.verdicts import DONE
 from fleet.store.files import atomic_write, remove
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bare daemon, for service managers; gives the exit code."""
     parser = argparse.ArgumentParser(prog="fleetd", description="The daemon of this machine's node, in the foreground.")
     parser.add_argument("--bind", metavar="HOST:PORT", help="where other nodes reach this one's parcel door")
+    parser.add_argument("--quiet", action="store_true", help="write the log to its file only")
     args = parser.parse_args(arguments)
     try:
-        return serve(os.environ, {"node.bind": args.bind}, announce=_announce)
+        return serve(os.environ, {"node.bind": args.bind}, announce=_announce, quiet=args.quiet)
     except FleetError as error:
         print(f"fleetd: {error.message}", *([f"try: {error.hint}"] if error.hint else []), sep="\n", file=sys.stderr)
         return error.exit_code
@@ -43,19 +45,25 @@ def _announce(found: Mapping[str, Any]) -> None:
     print(f"fleetd: {found['node']} is up: {found['socket']}, {found['bind']}", file=sys.stderr, flush=True)
 
 
-def serve(environ: Mapping[str, str], flags: Mapping[str, Any], announce: Announce = lambda found: None) -> int:
-    """Run the node until it is told to stop. Raises FleetError when it cannot start."""
+def serve(
+    environ: Mapping[str, str], flags: Mapping[str, Any], announce: Announce = lambda found: None, *, quiet: bool = False
+) -> int:
+    """Run the node until it is told to stop; `quiet` = no log on stderr. Raises FleetError when it cannot start."""
     os.umask(0o077)
     house = House(environ, flags)
     house.settings, house.ring  # noqa: B018  every mistake before anything is touched
     prepare(house.paths)
     with Lock(house.paths):
-        _run(_serve(lambda: _node(House(environ, flags)), announce))
+        journal = Journal(house.paths.log / NAME, house.settings.log, None if quiet else sys.stderr)
+        try:
+            _run(_serve(lambda: _node(House(environ, flags), journal), announce, journal))
+        finally:
+            journal.close()
     return DONE
 
 
-def _node(house: House) -> Node:
-    return Node(house.settings, house.paths, house.ring, log=line)
+def _node(house: House, journal: Journal) -> Node:
+    return Node(house.settings, house.paths, house.ring, log=journal.line)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -68,10 +76,18 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         uvloop.run(work)
 
 
-async def _serve(build: Callable[[], Node], announce: Announce) -> None:
+def _report(journal: Journal, context: Mapping[str, Any]) -> None:
+    """Log what nobody caught by its place; its words could be a peer's."""
+    error = context.get("exception")
+    name = type(error).__name__ if error is not None else str(context.get("message", ""))
+    journal.line("bug", part="loop", error=name, where=where(error) if error is not None else "")
+
+
+async def _serve(build: Callable[[], Node], announce: Announce, journal: Journal) -> None:
     """Run a node, and the next one when it joined another fleet, behind the same doors."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: _report(journal, context))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = build()

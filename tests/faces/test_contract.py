@@ -78,7 +78,7 @@ def test_up_and_down_name_node_pid_socket_and_bind_and_leave_a_log(world: World)
         assert has(up, "node", "pid", "socket", "bind") and up["node"] == "a" and up["socket"] == node.socket
         assert node.ok("up", "--detach")["pid"] == up["pid"], "it runs already: the same one is told"
         lines = node.ok("logs", "--lines", "50")
-        assert any('"started"' in line for line in lines)
+        assert any(line["event"] == "started" and has(line, "at", "severity", "node") for line in lines)
         follow = followed(node, "logs", "--follow", "--json", "--lines", "50")
         assert follow.stdout is not None and json.loads(follow.stdout.readline())
         assert interrupted(follow)[0] == 130

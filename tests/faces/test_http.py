@@ -377,16 +377,17 @@ async def test_a_hostile_body_is_an_error_and_the_daemon_lives(tmp_path: Path, b
         assert (await caller.ask("GET", "/health"))[0] == 200
 
 
-async def test_a_bug_in_a_handler_ends_that_connection_and_no_other(tmp_path: Path) -> None:
-    node = StandIn()
-    node.sight.peers = lambda: 1 / 0  # type: ignore[assignment,return-value]
-    reported: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+async def test_a_bug_in_a_handler_is_a_500_that_says_nothing_of_it_and_the_connection_goes_on(tmp_path: Path) -> None:
+    node, told = StandIn(), []
+    node.log = lambda event, **fields: told.append((event, fields))  # type: ignore[method-assign]
+    node.sight.status = lambda: {}["a secret word"]  # type: ignore[method-assign]
     async with served(tmp_path, node) as (_, path, _):
-        broken = await Caller.unix(path)
-        broken.write.write(b"GET /peers HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert await broken.ended()
-        assert (await (await Caller.unix(path)).ask("GET", "/health"))[0] == 200
+        caller = await Caller.unix(path)
+        status, body = await caller.ask("GET", "/status")
+        assert status == 500 and body["error"]["code"] == "bug" and "secret" not in str(body)
+        assert [event for event, _ in told] == ["bug"] and told[0][1]["error"] == "KeyError"
+        assert told[0][1]["where"].startswith("test_http.py:") and "secret" not in str(told)
+        assert (await caller.ask("GET", "/health"))[0] == 200
 
 
 # ── views and events ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -124,7 +124,8 @@ def test_a_signal_ends_it_in_order_and_leaves_no_door_behind(machines: tuple[Mac
     one.wait_until_gone()
     assert not (one.home / "run" / "fleet.sock").exists()
     assert not (one.home / "run" / "token").exists()
-    assert "Traceback" not in (one.home / "log" / "fleetd.log").read_text()
+    assert "Traceback" not in (one.home / "log" / "fleetd.err").read_text()
+    assert '"stopped"' in (one.home / "log" / "fleetd.log").read_text()
 
 
 def test_the_detached_daemon_is_no_child_of_the_terminal(machines: tuple[Machine, Machine]) -> None:
@@ -136,4 +137,4 @@ def test_the_detached_daemon_is_no_child_of_the_terminal(machines: tuple[Machine
     if arguments.exists():
         assert b"fleet.faces.serve" in arguments.read_bytes()
     code, out = one.fleet("logs")
-    assert code == 0 and any("started" in line for line in out)
+    assert code == 0 and any(line["event"] == "started" for line in out)
