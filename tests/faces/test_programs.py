@@ -5,6 +5,7 @@ import pytest
 from fleet.faces import programs
 from fleet.faces.programs import PROGRAMS, printed
 
+
 def context(native: str) -> dict[str, object]:
     return {"hookSpecificOutput": {"hookEventName": native, "additionalContext": "T"}}
 
