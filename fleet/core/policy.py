@@ -133,3 +133,20 @@ AUDIT_SIGN_ENTRIES = 256  # … or after so many entries
 AUDIT_DAY = 86_400_000  # ms; the front is pruned at most once a day
 AUDIT_KEEP = 90 * 86_400.0  # a quarter of a year: what an operator still asks about
 AUDIT_REMEMBER = 10.0  # seconds between two looks whether the head beside the keys is the present one
+
+# --- agent sessions (mission M9, M10, M27) ----------------------------------------------------------------------------
+TRUST_SHARED = 3  # from this level on a peer is told directories and branches, and its text bears no random mark
+WAKE_WINDOW = 3_600_000  # ms …
+WAKES = 30  # … in which mail may wake a session or keep it going so often: two agents must not talk a night away
+SESSION_SILENT = 12 * 3_600_000  # ms; a session without a process of its own that said nothing for half a day is gone
+SESSIONS = 64  # open at once on one node; the longest silent goes
+SESSION_LOOK = 15.0  # seconds between two looks whether the processes of the sessions still live
+HANDOVER_LEASE = 60_000  # ms a hook has to print what it was given and to say so; hooks live 10 s
+HANDOVER_SCAN = 2_000  # rows of unread mail that are looked through for one session
+HANDOVER_LETTERS = 32  # messages handed over at once; more do not fit into a session's 10,000 characters
+GATHER = 0.05  # seconds in which more mail may come: one text for all
+PUSHES = 20  # texts a busy session is sent before one of its hooks is heard again; Claude Code queues 50 messages
+ASK_PEERS = 3.0  # seconds that other nodes have to say which sessions they have
+ASK_AGAIN = 5.0  # seconds an answer of theirs counts
+NAMES_PAUSE = 60.0  # seconds between two manifests because of agent names …
+NAMES_LINGER = 600_000  # ms a name stays in the manifest after its last session

@@ -82,7 +82,8 @@ class Exchange:
             self.heard(node)
 
     def answer_opened(self, opened: Opened) -> None:
-        """An answer was proven; what its intro taught is kept."""
+        """An answer was proven: it says what time it is there, and what its intro taught is kept."""
+        self._node.clock.heard(opened.peer.id, opened.header.ts)
         if opened.learned is not None:
             self._node.task(self._keep_learned(opened.learned))
 
@@ -176,6 +177,12 @@ class Exchange:
         if applied:
             self._node.takeback.note(peer.id, [change.row for change in applied])  # this parcel is answered
             self.poke(peer.id)
+
+    def clock_turned(self, unsure: bool, reason: str) -> None:
+        """Our clock came into doubt, or out of it: what waited for that may go or expire."""
+        words = f"clock unsure: {reason}; nothing expires until peers or `fleet doctor --fix` confirm it"
+        self._node.task(self._node.upkeep.tell("clock", words if unsure else "the clock is believed again"))
+        self.poke_all()
 
     def forget(self, row: Row) -> None:
         """Ask the roads to take a cancelled message back where they can."""

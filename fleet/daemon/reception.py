@@ -122,6 +122,7 @@ class Reception:
             roster=roster, opener=Opener(roster, hops), hops=hops, introductions=Introductions(roster),
             writer=cast(Writer, AtOnce(self._store)), links=Links(world, {}, {}), gossip=gossip, world=world,
             kinds=self._settings.kinds(), limit=self._settings.content.limit, level=self._level,
+            clock_unsure=lambda: False,
             on_mail=_nothing, on_owed=_nothing, on_heard=_nothing, relay=_relay, on_certificate=self._later,
             on_receipt=self._settle, count=_nothing, log=_nothing,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.daemon import machine
 from fleet.daemon import words as peer_words
+from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
 from fleet.daemon.mailroom import Mailroom
@@ -67,6 +68,7 @@ class Node:
         self.started = self.world.now()
         self.kinds = settings.kinds()
         self.waiting = Waiting()
+        self.clock = ClockWatch(self.world)
         self.exchange = Exchange(self)
         self.notices = Notices(
             show_on_desktop if settings.log.notify == "desktop" and channels is None else None, log
@@ -158,15 +160,17 @@ class Node:
         self.reach = Reach(self)
         self.tunnels = Tunnels(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
-        self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.log, mark)
+        self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.clock, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
+        self.clock.on_turn = self.exchange.clock_turned
 
     def _ears(self, opener: Opener) -> Ears:
         return Ears(
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
-            self.settings.content.limit, self.exchange.level, self.exchange.mail_came, self.returns.owe, self.exchange.heard,
-            self.custodian.take, self.rotation.certificate_came, self.exchange.receipt_came, self.exchange.count, self.log,
+            self.settings.content.limit, self.exchange.level, self.clock.unsure, self.exchange.mail_came, self.returns.owe,
+            self.exchange.heard, self.custodian.take, self.rotation.certificate_came, self.exchange.receipt_came,
+            self.exchange.count, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
@@ -174,7 +178,7 @@ class Node:
         return Hands(
             self.writer, self.cascade, self.roster, self.introductions, self.world, patience,
             lambda word: kind_of(word, self.kinds).tries, self.exchange.applied, self.waiting.walked,
-            self.exchange.settled, self.takeback.note, self.log, threads=not self._inline,
+            self.exchange.settled, self.takeback.note, self.clock.unsure, self.log, threads=not self._inline,
         )  # fmt: skip
 
     async def _load(self) -> None:

@@ -38,7 +38,7 @@ class Sight:
             "node": node.id, "fleet": me.fleet, "version": __version__, "started_at": node.started,
             "address": node.roads.addresses().get("http", {}).get("url", ""), "broker": node.roads.broker_url(),
             "roads": list(node.roads.channels), "failed": node.roads.failed, "peers": self.peers(),
-            "notices": self.notices(),
+            "notices": self.notices(), "clock": {"unsure": node.clock.unsure(), "reason": node.clock.reason},
         }  # fmt: skip
 
     def notices(self) -> list[dict[str, Any]]:

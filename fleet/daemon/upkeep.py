@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fleet.core import policy
+from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.settings import Settings
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
@@ -21,14 +22,15 @@ class Upkeep:
     """Keeps the store small and watches the disk."""
 
     def __init__(
-        self, writer: Writer, store: Store, settings: Settings, world: World, log: Callable[..., None],
-        mark: str = "",
+        self, writer: Writer, store: Store, settings: Settings, world: World, clock: ClockWatch,
+        log: Callable[..., None], mark: str = "",
     ) -> None:  # fmt: skip
         """Take the store and how long things are kept; `mark` names this machine, empty = do not compare."""
         self._writer = writer
         self._store = store
         self._settings = settings
         self._world = world
+        self._clock = clock
         self._log = log
         self._mark = mark
         self._restored: set[str] = set()
@@ -42,6 +44,7 @@ class Upkeep:
     async def run(self) -> None:
         """Work until cancelled."""
         self._version = await self._writer.run(lambda store: store.db.data_version())
+        await self._writer.run(self._clock.wake)
         await self._compare_mark()
         while True:
             await asyncio.sleep(policy.STORE_WATCH)
@@ -91,6 +94,7 @@ class Upkeep:
 
     async def _watch_clock(self) -> None:
         """Notice a wall clock that was set back: what waits until a time of the old clock would wait so much longer."""
+        self._clock.look()
         (wall, steady), self._clocks = self._clocks, (self._world.now(), self._world.steady())
         moved = self._clocks[0] - wall - int((self._clocks[1] - steady) * 1000)
         if moved < -_SET_BACK * 1000:
@@ -116,11 +120,13 @@ class Upkeep:
             self._log("upkeep", reason=error.message)
 
     async def retire(self) -> None:
-        """Delete what is finished and old, and fold the WAL in when it has grown."""
+        """Delete what is finished and old, and fold the WAL in when it has grown; nothing ages by a clock in doubt."""
         before = self._world.now() - int(self._settings.retention.finished * 1000)
         try:
             now = self._world.now()
-            await self._writer.run(lambda store: _retire(store, before, now))
+            await self._writer.run(self._clock.keep)
+            if not self._clock.unsure():
+                await self._writer.run(lambda store: _retire(store, before, now))
             if self._store.db.wal_bytes() > policy.WAL_LIMIT:
                 self._store.db.checkpoint()
         except StoreError as error:

@@ -43,6 +43,7 @@ class Hands:
     on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
     on_receipt: Callable[[str, Settlement], None]
     on_held: Callable[[str, Iterable[int]], None]  # rows that were settled while a road took a parcel with them
+    clock_unsure: Callable[[], bool]  # then nothing expires
     log: Callable[..., None]
     threads: bool = True  # a simulation has none
 
@@ -115,7 +116,8 @@ class Courier:
 
     def _take(self, store: Store, room: Room) -> Pick:
         now = self._hands.world.now()
-        swept = store.outbox.apply(store.outbox.sweep(self.peer, now), now)
+        over = store.outbox.sweep(self.peer, now, expire=not self._hands.clock_unsure())
+        swept = store.outbox.apply(over, now)
         picked = self._dispatch.pick(store, room)
         picked.more = picked.more or len(swept) >= SWEEP_LIMIT
         picked.applied = [*swept, *picked.applied]

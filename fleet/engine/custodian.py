@@ -130,7 +130,7 @@ class Custodian:
         self._wake.set()
 
     async def _rest(self) -> None:
-        next_due = await self._means.writer.run(lambda store: store.custody.next_due())
+        next_due = await self._means.writer.run(lambda store: store.custody.next_due(self._means.world.now()))
         busy = len(self._carrying) >= policy.CUSTODY_IN_FLIGHT
         pause = policy.COURIER_NAP
         if next_due is not None and not busy:

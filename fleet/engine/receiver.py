@@ -12,6 +12,7 @@ from functools import partial
 
 from fleet.core import canonical, policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
+from fleet.core.clock import UNSURE
 from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
 from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.health import Evidence
@@ -49,6 +50,7 @@ class Ears:
     kinds: Mapping[str, Kind]
     limit: int  # bytes of body
     level: Callable[[Peer], int]
+    clock_unsure: Callable[[], bool]  # then nothing is called expired
     on_mail: Callable[[str, int], None]  # sender, how much of it is new
     on_owed: Callable[[str], None]
     on_heard: Callable[[str], None]
@@ -248,6 +250,7 @@ class _Gates:
         self._ears = ears
         self._peer = peer
         self._level = level
+        self.clock_unsure = ears.clock_unsure()
         self._said: dict[tuple[str, bool], str] = {}
 
     def refusal(self, envelope: Envelope) -> str:
@@ -267,7 +270,9 @@ class _Gates:
 def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
     envelope = read(item)
     cut = content(item, envelope.seq, envelope.exp)
-    return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), envelope.exp < now)
+    over = envelope.exp < now
+    later = UNSURE if over and gates.clock_unsure else ""
+    return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), over and not later, later)
 
 
 def _store(learned: Learned, store: Store) -> None:

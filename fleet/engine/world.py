@@ -19,6 +19,11 @@ class World:
     steady: Callable[[], float]  # seconds, never goes back
     dice: Callable[[int], bytes]  # n random bytes for keys, ids, nonces
     chance: Callable[[], float]  # uniform in [0, 1) for jitter
+    boottime: Callable[[], float] | None = None  # like steady, but runs on while the machine sleeps; None = steady does
+
+    def through_sleep(self) -> float:
+        """Give the seconds of a clock that runs on in sleep."""
+        return (self.boottime or self.steady)()
 
     def new_id(self) -> str:
         """Make a fresh UUIDv7 as 32 hex digits."""
@@ -27,4 +32,7 @@ class World:
 
 def real_world() -> World:
     """Give the machine's clocks and the kernel's dice."""
-    return World(lambda: time.time_ns() // 1_000_000, time.monotonic, os.urandom, random.random)
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: CLOCK_MONOTONIC is the one that runs on
+    return World(
+        lambda: time.time_ns() // 1_000_000, time.monotonic, os.urandom, random.random, lambda: time.clock_gettime(clock)
+    )

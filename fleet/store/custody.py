@@ -35,7 +35,7 @@ _LOAD = "SELECT count(*), coalesce(sum(length(data)), 0) FROM custody WHERE orig
 _TAKE = """INSERT INTO custody (pid, origin, addressee, type, exp, hops, via, tries, due, data, taken_at)
            VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)"""
 _DUE = f"SELECT {_COLUMNS} FROM custody WHERE ended = 0 AND due <= ? AND exp > ? ORDER BY due LIMIT ?"  # noqa: S608
-_NEXT = "SELECT min(due) FROM custody WHERE ended = 0"
+_NEXT = "SELECT min(due) FROM custody WHERE ended = 0 AND exp > ?"
 _PUT_OFF = "UPDATE custody SET due = ?, tries = tries + 1 WHERE origin = ? AND pid = ? AND ended = 0"
 _HASTEN = "UPDATE custody SET due = ? WHERE addressee = ? AND ended = 0 AND due > ?"
 _END = "UPDATE custody SET ended = ?, data = x'' WHERE origin = ? AND pid = ? AND ended = 0"
@@ -71,9 +71,9 @@ class Custody:
         """List what may be forwarded now, the longest due first."""
         return [Kept(*values) for values in self._conn.execute(_DUE, (now, now, limit))]
 
-    def next_due(self) -> int | None:
-        """Say when the next parcel is due (ms, perhaps past); None when nothing is held."""
-        earliest: Any = self._conn.execute(_NEXT).get
+    def next_due(self, now: int) -> int | None:
+        """Say when the next parcel that is alive is due (ms, perhaps past); None when none is held."""
+        earliest: Any = self._conn.execute(_NEXT, (now,)).get
         return None if earliest is None else int(earliest)
 
     def put_off(self, kept: Kept, due: int) -> None:

@@ -185,12 +185,10 @@ class Outbox:
         )  # fmt: skip
         return applied
 
-    def sweep(self, peer: str, now: int) -> list[Change]:
-        """Find what time alone has changed: expired mail, leases, holds and custody that ran out."""
-        changes = {
-            row: Change(row, Event.EXPIRE, reason="expired")
-            for (row,) in self._conn.execute(_EXPIRED, (peer, now, SWEEP_LIMIT))
-        }
+    def sweep(self, peer: str, now: int, *, expire: bool = True) -> list[Change]:
+        """Find what time alone has changed: leases, holds and custody that ran out, and expired mail if it may `expire`."""
+        over = self._conn.execute(_EXPIRED, (peer, now, SWEEP_LIMIT)) if expire else ()
+        changes = {row: Change(row, Event.EXPIRE, reason="expired") for (row,) in over}
         for row, status in self._conn.execute(_PENDING_OVER, (peer, now, SWEEP_LIMIT)):
             changes.setdefault(row, Change(row, Event.LAPSE if status == Status.SENDING else Event.DUE))
         return list(changes.values())

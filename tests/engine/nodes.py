@@ -29,13 +29,15 @@ class Tale:
 
 
 def told(
-    directory: Path, story: Callable[[Tale], Awaitable[None]], names: str = "ab", *, start: str | None = None, **options: Any
-) -> Tale:
-    """Run a story with a fleet; gives what it did."""
+    directory: Path, story: Callable[[Tale], Awaitable[None]], names: str = "ab", *, start: str | None = None,
+    before: Callable[[Tale], None] = lambda tale: None, **options: Any,
+) -> Tale:  # fmt: skip
+    """Run a story with a fleet; gives what it did. `before` happens before anybody runs."""
 
     async def run() -> Tale:
         fleet = Fleet(directory, names, **{"roads": ("nats", "http")} | options)
         tale = Tale(fleet)
+        before(tale)
         await fleet.start(*(names if start is None else start))
         await story(tale)
         await fleet.stop()

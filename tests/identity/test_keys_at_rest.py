@@ -117,7 +117,7 @@ async def test_a_home_that_wakes_up_on_another_machine_is_told_once(home: Path) 
         node = fleet.node("a")
 
         async def wake(mark: str) -> None:
-            upkeep = Upkeep(node.writer, node.store, node.settings, node.world, node.log, mark)
+            upkeep = Upkeep(node.writer, node.store, node.settings, node.world, node.clock, node.log, mark)
             await upkeep._compare_mark()
 
         for mark in ("machine 1", "machine 1", "", "machine 1"):
