@@ -46,8 +46,10 @@ class Store:
         beside = keys or path.parent / "keys"
         reserve = ReserveFile(beside / "reserve.json")
         db = Database.open(path, readonly=readonly, vfs=vfs, synchronous=synchronous)
-        return cls(db, Outbox(db), Inbox(db), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
-                   Audit(db, HeadFile(beside / "audit.json")))  # fmt: skip
+        audit = Audit(db, HeadFile(beside / "audit.json"))
+        return cls(
+            db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve), audit
+        )
 
     def close(self) -> None:
         """Close the database."""

@@ -70,28 +70,32 @@ class Audit:
         """Append an entry; `now` in ms. Raises ValueError for a kind or field that core.audit does not name."""
         self._append(self._sound_head(now), kind, peer, write_details(kind, details), now)
 
-    def tally(self, kind: str, *, peer: str = "", details: Details = NOTHING, n: int = 1, now: int) -> None:
+    def tally(
+        self, kind: str, *, peer: str = "", details: Details = NOTHING, first: Details = NOTHING, n: int = 1, now: int
+    ) -> None:  # fmt: skip
         """Append an entry, or count it when an equal one is less than a minute old: a flood becomes one entry a minute.
 
-        One peer has at most policy.AUDIT_TALLIES different ones a minute; what is beyond is counted without details.
+        `first` goes into the entry alone and makes no difference to what is equal. One peer has at most
+        policy.AUDIT_TALLIES different ones a minute; what is beyond is counted without details.
         """
         text = write_details(kind, details)
         found = self._conn.execute(_TALLY, (kind, peer, text)).get
         if found is None and self._conn.execute(_TALLIED, (kind, peer)).get >= policy.AUDIT_TALLIES:
-            text = "{}"
+            text, first = "{}", NOTHING
             found = self._conn.execute(_TALLY, (kind, peer, text)).get
         if found is not None and now - found[0] < policy.AUDIT_MINUTE and found[0] <= now:
             self._conn.execute(_PUT_TALLY, (kind, peer, text, found[0], found[1] + n))
             return
         if found is not None:
-            self._tell_tally(kind, peer, text, *found, now)
+            self._tell_tally(kind, peer, text, found[0], found[1], now)
         self._conn.execute(_PUT_TALLY, (kind, peer, text, now, n - 1))
-        self._append(self._sound_head(now), kind, peer, text, now)
+        self.add(kind, peer=peer, details={**read_details(text), **first}, now=now)
 
     def settle(self, now: int) -> None:
         """Write the counts whose minute is over, each as one entry."""
-        for row in self._conn.execute(_ENDED, (now - policy.AUDIT_MINUTE,)).fetchall():
-            self._tell_tally(*row, now)
+        ended: list[Any] = self._conn.execute(_ENDED, (now - policy.AUDIT_MINUTE,)).fetchall()
+        for kind, peer, text, since, repeats in ended:
+            self._tell_tally(kind, peer, text, since, repeats, now)
 
     def _tell_tally(self, kind: str, peer: str, text: str, since: int, repeats: int, now: int) -> None:
         if repeats > 0:
@@ -170,8 +174,7 @@ class Audit:
         if cut < max(seq, 1):
             return 0
         end = Head(cut, self._conn.execute(_HASH, (cut,)).get)
-        details = {"through": cut, "hash": end.hash.hex(), **self._notary.sign(end)}
-        self.add("pruned", details=details, now=now)
+        self.add("pruned", details={"through": cut, "hash": end.hash.hex(), **self._notary.sign(end)}, now=now)
         self._conn.execute(_PRUNE, (cut,))
         return cut - seq + 1
 
@@ -185,7 +188,9 @@ class Audit:
     def entries(self, *, since: int = 0, kind: str = "", peer: str = "", limit: int = -1) -> list[Entry]:
         """List the latest entries, the oldest of them first; `since` in ms, -1 = without limit."""
         rows: list[Any] = self._conn.execute(_LIST, (since, kind, kind, peer, peer, limit)).fetchall()
-        return [Entry(*row[:4], _shown(row[4]), row[5].hex()) for row in reversed(rows)]
+        return [
+            Entry(seq, at, kind, peer, _shown(details), hash.hex()) for seq, at, kind, peer, details, hash in reversed(rows)
+        ]
 
     def verify(self) -> Checked:
         """Walk the whole chain: what was edited, removed, inserted, reordered or cut off shows, and where."""

@@ -15,6 +15,8 @@ from fleet.core import policy
 from fleet.core.lifecycle import State
 from fleet.core.receipt import Fate
 from fleet.errors import Conflict
+from fleet.store.audit import Audit
+from fleet.store.audit_mail import record_in
 from fleet.store.database import Database
 from fleet.store.reception import CLAIM_ROWS, FIND, INSERT, Arrival, Copy, Received, Reception
 
@@ -80,11 +82,12 @@ _RETIRE_TURNED = "DELETE FROM turned_away WHERE at < :before AND exp < :before"
 class Inbox:
     """The table of messages that came in, and the rule that each comes in once."""
 
-    __slots__ = ("_conn", "_db")
+    __slots__ = ("_audit", "_conn", "_db")
 
-    def __init__(self, db: Database) -> None:
-        """Work on an open database."""
+    def __init__(self, db: Database, audit: Audit) -> None:
+        """Work on an open database; what is refused or put off is written into its audit chain."""
         self._db = db
+        self._audit = audit
         self._conn: apsw.Connection = db.conn
 
     def receive(self, copy: Copy, arrivals: Sequence[Arrival], now: int) -> Received:
@@ -92,7 +95,11 @@ class Inbox:
 
         `now` in ms since the epoch.
         """
-        return Reception(self._db, copy, arrivals, now).file() if arrivals else Received([], 0, [], [], [])
+        if not arrivals:
+            return Received([], 0, [], [], [])
+        received = Reception(self._db, copy, arrivals, now).file()
+        record_in(self._audit, copy.sender, arrivals, received, now)
+        return received
 
     def put_local(self, me: str, arrivals: Sequence[Arrival], now: int) -> list[int]:
         """File messages of this node to itself; gives the rows of those that were new.

@@ -16,6 +16,8 @@ from fleet.core import policy
 from fleet.core.lifecycle import Event, Status, What, step
 from fleet.core.submission import Draft
 from fleet.errors import IllegalTransition
+from fleet.store.audit import Audit
+from fleet.store.audit_mail import record_born, record_out
 from fleet.store.change import Applied, Change, Standing, arrived, move_taken, turn
 from fleet.store.database import Database
 from fleet.store.row import Row, is_run, read_row
@@ -86,17 +88,19 @@ _DROP_CONTENT = "DELETE FROM content WHERE row = ?"
 class Outbox:
     """The table of messages to be delivered."""
 
-    __slots__ = ("_conn",)
+    __slots__ = ("_audit", "_conn")
 
-    def __init__(self, db: Database) -> None:
-        """Work on an open database."""
+    def __init__(self, db: Database, audit: Audit) -> None:
+        """Work on an open database; what is refused, held or dead is written into its audit chain."""
         self._conn: apsw.Connection = db.conn
+        self._audit = audit
 
     def submit(self, drafts: Sequence[Draft], now: int) -> list[str]:
         """Accept messages; gives for each `accepted`, `known` (same id and content were there) or `conflict`."""
         if not drafts:
             return []
         conn = self._conn
+        record_born(self._audit, drafts, now)
         first = conn.execute(_CLAIM_ROWS, {"n": len(drafts)}).get - len(drafts) + 1
         before = conn.total_changes()
         conn.executemany(_INSERT, [_born(row, draft, now) for row, draft in enumerate(drafts, first)])
@@ -183,6 +187,7 @@ class Outbox:
                 for s in standings.values()
             ],
         )  # fmt: skip
+        record_out(self._audit, applied, standings, now)
         return applied
 
     def sweep(self, peer: str, now: int, *, expire: bool = True) -> list[Change]:
