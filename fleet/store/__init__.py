@@ -14,6 +14,7 @@ from fleet.store.members import Members
 from fleet.store.notary import HeadFile
 from fleet.store.outbox import Outbox
 from fleet.store.sequence import ReserveFile, Sequence
+from fleet.store.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Store:
     members: Members
     custody: Custody
     sequence: Sequence
+    sessions: Sessions
     audit: Audit
 
     @classmethod
@@ -48,8 +50,9 @@ class Store:
         db = Database.open(path, readonly=readonly, vfs=vfs, synchronous=synchronous)
         audit = Audit(db, HeadFile(beside / "audit.json"))
         return cls(
-            db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve), audit
-        )
+            db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
+            Sessions(db), audit,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the database."""

@@ -63,7 +63,7 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
     content: bytes  # the envelope without seq and exp
 
 
-_SELECT = """SELECT row, id, sender, type, priority, status, level, received, exp, shown_at, done_at, session, road,
+SELECT = """SELECT row, id, sender, type, priority, status, level, received, exp, shown_at, done_at, session, road,
                     digest, content FROM inbox """
 _SHOW = """UPDATE inbox SET status = 1, shown_at = ?, session = ?, owed = pid <> '' WHERE id = ? AND status = 0
            RETURNING id"""
@@ -133,7 +133,7 @@ class Inbox:
         return next(iter(self._select("WHERE id = ? ORDER BY row LIMIT 1", (id,))), None)
 
     def _select(self, where: str, bindings: tuple[Any, ...]) -> list[Mail]:
-        return [_mail(values) for values in self._conn.execute(_SELECT + where, bindings)]
+        return [mail_of(values) for values in self._conn.execute(SELECT + where, bindings)]
 
     def mark_shown(self, ids: Iterable[str], session: str, now: int) -> list[str]:
         """Note that an agent session was shown messages; gives the ids that were new until now."""
@@ -174,7 +174,8 @@ class Inbox:
         return self._conn.total_changes() - start
 
 
-def _mail(values: tuple[Any, ...]) -> Mail:
+def mail_of(values: tuple[Any, ...]) -> Mail:
+    """Read one row of SELECT."""
     row, id, sender, type, priority, status, *rest = values
     return Mail(row, id, sender, type, priority, STATES[status], *rest)
 

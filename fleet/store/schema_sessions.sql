@@ -1,1 +1,30 @@
 -- Live agent sessions of this node, and which of them was shown which message. Times are milliseconds since the epoch, UTC.
+
+-- One agent session; its socket and the token for it are secrets of the running daemon and stand nowhere.
+CREATE TABLE session (
+    id       TEXT PRIMARY KEY,              -- the program's own name of it
+    program  TEXT NOT NULL,                 -- claude, codex, gemini, cursor, vscode
+    agent    TEXT NOT NULL,                 -- what mail may call it
+    pid      INTEGER NOT NULL,              -- its process; 0 = not known
+    born     INTEGER NOT NULL,              -- when that process began: a pid that was given again is somebody else
+    cwd      TEXT NOT NULL,
+    branch   TEXT NOT NULL,
+    headless INTEGER NOT NULL,              -- 1 = a single run without a person
+    started  INTEGER NOT NULL,
+    seen     INTEGER NOT NULL,              -- its last sign of life
+    idle     INTEGER NOT NULL,              -- since when it waits for its user; 0 = busy
+    closed   INTEGER NOT NULL DEFAULT 0     -- 0 = open
+) WITHOUT ROWID;
+
+-- One message in one session: written before it is handed over, so that no crash shows it there twice.
+CREATE TABLE showing (
+    message TEXT NOT NULL,
+    session TEXT NOT NULL,
+    offered INTEGER NOT NULL,               -- when it was handed over
+    shown   INTEGER NOT NULL DEFAULT 0,     -- when it was known to be shown; 0 = the handing over was cut short, or is under way
+    named   INTEGER NOT NULL DEFAULT 0,     -- when the session was told that it may have missed it
+    PRIMARY KEY (message, session)
+) WITHOUT ROWID;
+
+-- Handings over that nobody confirmed, and what is old enough to be forgotten.
+CREATE INDEX showing_offered ON showing (offered);
