@@ -1,0 +1,218 @@
+"""What of a message's body may cross to or from a peer: values pass, are marked, or refused; never a number.
+
+It works on the values of the body and of `context`, at any depth, never on serialised text, so no payload can break.
+What it tells of a finding is the kind and the place; the value itself goes nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import is_
+from types import MappingProxyType
+from typing import Any
+
+from fleet.core.claims import KINDS, claims, fires
+from fleet.core.sealing import Secret
+
+Body = str | dict[str, Any]
+Path = tuple[Any, ...]  # "body" or "context", then numbers in lists and (number, key) in objects
+
+
+class Action(StrEnum):
+    """What is done with a finding."""
+
+    PASS = "pass"
+    HASH = "hash"
+    REDACT = "redact"
+    BLOCK = "block"
+
+
+__all__ = ["DEFAULTS", "KINDS", "Action", "ContentGate", "Found", "Screened"]
+LEVELS = 5  # of trust, 0 to 4
+_SECRETS = (Action.BLOCK, Action.BLOCK, Action.BLOCK, Action.REDACT, Action.PASS)
+_NUMBERS = (Action.BLOCK, Action.BLOCK, Action.REDACT, Action.HASH, Action.PASS)
+_CONTACT = (Action.REDACT, Action.HASH, Action.PASS, Action.PASS, Action.PASS)
+DEFAULTS: Mapping[str, tuple[Action, ...]] = MappingProxyType(
+    {
+        # A key in a message is nearly always a slip: the sender should hear of it, not the peer. Level 3 shares whole
+        # contexts, where one stray key must not stop the rest; level 4 runs commands here and could read it anyway.
+        **dict.fromkeys(
+            ("private_key", "database_url", "github_token", "aws_key", "jwt", "api_key", "password"), _SECRETS
+        ),
+        # Nobody needs the digits to work on the code around them; at level 3 equal ones must stay recognisable.
+        **dict.fromkeys(("card", "ssn"), _NUMBERS),
+        # Every honest message has them (a commit has an author, a log has addresses): from level 2 on they pass.
+        **dict.fromkeys(("email", "phone", "ip", "name", "address"), _CONTACT),
+    }
+)
+
+NAMED = 4  # findings that a refusal names one by one
+FINDINGS_KEPT = 16  # … and that a result does; the rest is counted
+FINDINGS_LIMIT = 2000  # of one message; what holds more is a dump of a database and is refused
+ROUNDS = 4  # looks at one text, so that a second screening finds nothing that the first left
+PLACE_LIMIT = 120  # characters of a place
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One finding: which kind, where (`body.a[2].b`), what is done with it."""
+
+    kind: str
+    place: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening a message came to; `body` and `context` are the very objects that came when nothing changed."""
+
+    body: Body
+    context: dict[str, Any] | None
+    found: tuple[Found, ...] = ()  # those that are blocked first
+    count: int = 0  # also those that are not kept
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the message may not cross."""
+        return bool(self.found) and self.found[0].action is Action.BLOCK
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was replaced."""
+        return bool(self.found) and not self.blocked
+
+
+class ContentGate:
+    """What is done with each kind at each level, and the fleet's key for marks; made once, asked for every message."""
+
+    def __init__(
+        self, actions: Mapping[str, Sequence[Action]] = DEFAULTS, key: Callable[[], Secret] = lambda: Secret(b"")
+    ) -> None:
+        """Take five actions a kind, level 0 first, and where the fleet's present key is."""
+        self._levels = tuple(
+            {kind: row[level] for kind, row in actions.items() if row[level] is not Action.PASS} for level in range(LEVELS)
+        )
+        self._stamps = tuple(zlib.crc32(repr(acts).encode()) for acts in self._levels)
+        self._key = key
+
+    def screen(self, body: Body, context: dict[str, Any] | None, level: int) -> Screened:
+        """Say what of a message may cross to or from a peer of a level; bodies are bounded before (canonical.bound)."""
+        acts = self._levels[level]
+        if not acts or not fires(acts, body, context):
+            return Screened(body, context)
+        return _Screening(acts, self._key().reveal()).run(body, context)
+
+    def stamp(self, level: int) -> int:
+        """Give the number of the actions at a level: what was screened by the same number need not be screened again."""
+        return self._stamps[level]
+
+    def refusal(self, screened: Screened, peer: str, level: int) -> str:
+        """Say in one line why a message may not cross, and what would change it; empty when it may."""
+        if not screened.blocked:
+            return ""
+        blocked = [found for found in screened.found if found.action is Action.BLOCK]
+        named = ", ".join(f"{found.kind} at {found.place}" for found in blocked[:NAMED])
+        more = " and more" if screened.count > NAMED else ""
+        kinds = {found.kind for found in blocked}
+        better = [at for at in range(level + 1, LEVELS) if not any(self._blocks(kind, at) for kind in kinds)]
+        remedy = f"take it out, or fleet trust {peer} {better[0]}" if better else "take it out"
+        return f"content: {named}{more}; {peer} has level {level}; {remedy}"
+
+    def _blocks(self, kind: str, level: int) -> bool:
+        return self._levels[level].get(kind) is Action.BLOCK
+
+    def describe(self, level: int) -> str:
+        """Say in one line what is done at a level."""
+        acts = self._levels[level]
+        parts = [
+            f"{action} {', '.join(kinds)}"
+            for action in (Action.BLOCK, Action.REDACT, Action.HASH)
+            if (kinds := [kind for kind, found in acts.items() if found is action])
+        ]
+        return f"level {level}: " + ("; ".join(parts) + "; the rest passes" if parts else "everything passes")
+
+
+class _Screening:
+    """One message under the precise look."""
+
+    def __init__(self, acts: Mapping[str, Action], key: bytes) -> None:
+        self._acts = acts
+        self._key = key
+        self._found: list[Found] = []
+        self._count = 0
+
+    def run(self, body: Body, context: dict[str, Any] | None) -> Screened:
+        new_body = self._value(body, ("body",), "")
+        new_context = self._value(context, ("context",), "")
+        if self._count > FINDINGS_LIMIT:
+            self._note(f"more than {FINDINGS_LIMIT} findings", ("body",), Action.BLOCK)
+        found = sorted(self._found, key=lambda one: one.action is not Action.BLOCK)
+        if found and found[0].action is Action.BLOCK:
+            new_body, new_context = body, context
+        return Screened(new_body, new_context, tuple(found), self._count)
+
+    def _value(self, value: Any, path: Path, key: str) -> Any:
+        """Give a value back, or another one of the same shape when something in it was replaced."""
+        if type(value) is str:
+            return self._text(value, path, key)
+        if type(value) is dict:
+            self._names(value, path)
+            inner = [self._value(item, (*path, (at, name)), name) for at, (name, item) in enumerate(value.items())]
+            same = all(map(is_, inner, value.values()))
+            return value if same else dict(zip(value, inner, strict=True))
+        if type(value) is list:
+            inner = [self._value(item, (*path, at), key) for at, item in enumerate(value)]
+            return value if all(map(is_, inner, value)) else inner
+        return value
+
+    def _names(self, value: dict[str, Any], path: Path) -> None:
+        """Block what may not pass in a key: another key would break the payload."""
+        for at, name in enumerate(value):
+            for claim in claims(name):
+                if claim.kind in self._acts:
+                    self._note(claim.kind, (*path, (at, name)), Action.BLOCK)
+
+    def _text(self, text: str, path: Path, key: str) -> str:
+        for _ in range(ROUNDS):
+            pieces: list[str] = []
+            last = 0
+            for start, end, kind in claims(text, key, self._acts):
+                action = self._acts.get(kind)
+                if action is not None and self._count <= FINDINGS_LIMIT:
+                    self._note(kind, path, action)
+                    pieces += (text[last:start], self._mark(kind, text[start:end], action))
+                    last = end
+            if not pieces:
+                break
+            text = "".join(pieces) + text[last:]
+        return text
+
+    def _note(self, kind: str, path: Path, action: Action) -> None:
+        self._count += 1
+        if len(self._found) < FINDINGS_KEPT or action is Action.BLOCK:
+            self._found.append(Found(kind, place(path), action))
+
+    def _mark(self, kind: str, value: str, action: Action) -> str:
+        if action is not Action.HASH:
+            return f"[redacted:{kind}]"
+        data = value.encode("utf-8", "surrogatepass")
+        return f"[{kind}:{hashlib.blake2b(data, digest_size=6, key=self._key, person=b'fleet content').hexdigest()}]"
+
+
+def place(path: Path) -> str:
+    """Write where a value is: `body.a[2].b`; a key that is no plain word, or is a secret, by its number: `body.#3`."""
+    words = [str(path[0])]
+    for step in path[1:]:
+        if isinstance(step, int):
+            words.append(f"[{step}]")
+        else:
+            at, key = step
+            words.append(f".{key}" if _PLAIN_KEY.fullmatch(key) and not claims(key) else f".#{at}")
+    whole = "".join(words)
+    return whole if len(whole) <= PLACE_LIMIT else whole[: PLACE_LIMIT - 1] + "…"
