@@ -108,6 +108,12 @@ RENEWAL_PAUSE = 60.0  # how often a wish for a certificate is repeated
 TRUST_START = 2
 TRUST_CEILING = 4
 
+# --- trust, budget, breaker (mission R3-R5) ---------------------------------------------------------------------------
+TRUST_SAMPLES = 10  # interactions below which no rule moves a level: a bad first minute is no conduct
+THREAT_WINDOW = 3_600_000  # ms; two threats within it lead to level 0
+CONDUCT_EVERY = 10.0  # seconds between two looks at what peers did; a crash loses at most so much of the counting
+SPEND_SLOT = 600_000  # ms of the timeline that one row of spending covers
+
 # --- limits at the doors (attacks 15–18) ------------------------------------------------------------------------------
 CONNECTIONS = 64
 CONNECTIONS_PER_ADDRESS = 8

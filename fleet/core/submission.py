@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fleet.core import canonical, policy
+from fleet.core.budget import micro_dollars
 from fleet.core.envelope import (
     FREE,
     KINDS,
@@ -197,10 +198,10 @@ def cost_of(words: Mapping[str, Any]) -> Cost:
         raise UsageError(f"a cost has tokens, usd and hops, not {', '.join(sorted(unknown))}")
     micro = words.get("micro_usd", 0)
     if "usd" in words:
-        usd = words["usd"]
-        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= 10**6:
-            raise UsageError("usd is a number from 0 to 1,000,000")
-        micro = round(usd * 1_000_000)
+        try:
+            micro = micro_dollars(None if isinstance(words["usd"], str) else words["usd"])
+        except ValueError:
+            raise UsageError("usd is a number from 0 to 1,000,000, in steps of 0.000001") from None
     try:
         fields = {"tokens": words.get("tokens", 0), "micro_usd": micro, "hops": words.get("hops", 8)}
         return msgspec.convert(fields, Cost, strict=True)

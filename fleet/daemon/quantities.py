@@ -10,6 +10,9 @@ import math
 import re
 from decimal import Decimal
 
+from fleet.core.budget import MICRO
+from fleet.core.budget import micro_dollars as micro_dollars  # read as a setting as it is read in a message
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
@@ -64,22 +67,9 @@ def show_size(count: int) -> str:
     return f"{count}B"
 
 
-def micro_dollars(found: object) -> int:
-    """Read dollars as whole micro-dollars, never through a binary fraction. Raises ValueError."""
-    if isinstance(found, bool) or not isinstance(found, int | float | str):
-        raise ValueError("not an amount")
-    try:
-        micro = Decimal(str(found)) * 1_000_000
-    except ArithmeticError:
-        raise ValueError("not an amount") from None
-    if not micro.is_finite() or micro < 0 or micro > 10**18 or micro != micro.to_integral_value():
-        raise ValueError("not an amount")
-    return int(micro)
-
-
 def show_dollars(micro: int) -> float:
     """Give micro-dollars as dollars, for people and for TOML."""
-    return float(Decimal(micro) / 1_000_000)
+    return float(Decimal(micro) / MICRO)
 
 
 def split_address(text: str) -> tuple[str, int]:

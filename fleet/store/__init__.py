@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.store.accounts import Accounts
 from fleet.store.audit import Audit
 from fleet.store.custody import Custody
 from fleet.store.database import Database
@@ -30,6 +31,7 @@ class Store:
     sequence: Sequence
     sessions: Sessions
     audit: Audit
+    accounts: Accounts
 
     @classmethod
     def open(
@@ -51,7 +53,7 @@ class Store:
         audit = Audit(db, HeadFile(beside / "audit.json"))
         return cls(
             db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
-            Sessions(db), audit,
+            Sessions(db), audit, Accounts(db),
         )  # fmt: skip
 
     def close(self) -> None:

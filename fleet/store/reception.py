@@ -13,9 +13,12 @@ import apsw
 import msgspec
 
 from fleet.core import policy
-from fleet.core.envelope import Envelope
+from fleet.core.budget import UNLIMITED, Limits
+from fleet.core.envelope import FREE, Cost, Envelope
 from fleet.core.receipt import Entry, Fate
+from fleet.store.accounts import IN
 from fleet.store.database import Database
+from fleet.store.purse import Purse
 from fleet.store.replay import Window
 
 ID_REUSED = "this id came before with another content"
@@ -43,6 +46,9 @@ class Copy(msgspec.Struct, frozen=True, gc=False):
     low: int
     owed: bool  # the road has no way back: the receipt must travel by itself
     level: int  # the sender's trust level now
+    hops: int = 0  # relays it crossed
+    limits: Limits = UNLIMITED  # what the sender may cost, unless the operator said otherwise
+    at: int = 0  # timeline ms
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -53,6 +59,8 @@ class Received(msgspec.Struct, frozen=True):
     fresh: list[int]  # rows of new mail
     repeated: list[str]  # ids at their second or later duplicate: the receipt also goes down its own plan
     alarms: list[str]  # security events
+    micro_usd: int = 0  # debited
+    overspent: int = 0  # messages that did not fit into the sender's budget
 
 
 class _Known(msgspec.Struct, gc=False):
@@ -82,8 +90,8 @@ _REPEAT_TURNED = _REPEAT.replace("inbox", "turned_away")
 class Reception:
     """Looks everything up once, judges envelope by envelope, writes everything once."""
 
-    __slots__ = ("_alarms", "_arrivals", "_conn", "_copy", "_known", "_now", "_repeats", "_row", "_rows", "_turned",
-                 "_window")  # fmt: skip
+    __slots__ = ("_alarms", "_arrivals", "_conn", "_copy", "_known", "_now", "_overspent", "_purse", "_repeats", "_row",
+                 "_rows", "_turned", "_window")  # fmt: skip
 
     def __init__(self, db: Database, copy: Copy, arrivals: Sequence[Arrival], now: int) -> None:
         """Look up what the database knows of the parcel's ids. `now` in ms since the epoch."""
@@ -92,6 +100,8 @@ class Reception:
         self._arrivals = arrivals
         self._now = now
         self._window = Window(db, copy.sender, copy.inc, copy.low)
+        self._purse = Purse(db, copy.sender, IN, copy.limits, copy.at)
+        self._overspent = 0
         self._known = self._look_up()
         self._row: int = self._conn.execute(CLAIM_ROWS, {"n": len(arrivals)}).get - len(arrivals)
         self._rows: list[tuple[Any, ...]] = []
@@ -118,12 +128,15 @@ class Reception:
         if self._repeats:
             self._repeat()
         self._window.save()
+        self._purse.save()
         return Received(
             entries,
             self._window.highest() if self._window.disputes else 0,
             [values[0] for values in self._rows],
             [id for id, known in self._repeats.items() if known.copies >= REPEATED],
             self._alarms + self._window.alarms,
+            self._purse.micro_usd,
+            self._overspent,
         )
 
     def _repeat(self) -> None:
@@ -148,8 +161,21 @@ class Reception:
             return Entry(envelope.id, envelope.seq, arrival.digest, fate, reason)
         self._window.use(envelope.seq)
         if arrival.expired or arrival.refuse:
-            return self._turn_away(arrival)
+            return self._turn_away(arrival, arrival.refuse)
+        if envelope.cost is not FREE or self._copy.hops:
+            over = self._charge(envelope.cost)
+            if over:
+                return self._turn_away(arrival, over)
         return self._store(arrival)
+
+    def _charge(self, cost: Cost) -> str:
+        """Debit a message; gives the reason for which it does not fit into its sender's budget."""
+        shortage = self._purse.shortage(cost, self._copy.hops)
+        if shortage is None:
+            self._purse.take(cost)
+            return ""
+        self._overspent += 1
+        return f"budget: {shortage.reason}; fleet budget {self._copy.sender}, at the addressee"
 
     def _again(self, arrival: Arrival, known: _Known) -> Entry:
         """Answer an id that came before: the same content as then, another one as an attack."""
@@ -161,9 +187,9 @@ class Reception:
         self._repeats[id] = known
         return Entry(id, seq, digest, known.fate, known.reason)
 
-    def _turn_away(self, arrival: Arrival) -> Entry:
+    def _turn_away(self, arrival: Arrival, why: str) -> Entry:
         envelope, copy = arrival.envelope, self._copy
-        fate, reason = (Fate.EXPIRED, "") if arrival.expired else (Fate.REFUSED, arrival.refuse)
+        fate, reason = (Fate.EXPIRED, "") if arrival.expired else (Fate.REFUSED, why)
         self._turned.append(
             (
                 envelope.id, copy.sender, envelope.seq, arrival.digest, fate.value, reason, copy.owed, copy.pid,
