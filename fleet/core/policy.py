@@ -124,6 +124,7 @@ DISK_WATERMARK = 64 * 1024 * 1024  # bytes free below which new mail is refused
 BALLAST = 2 * 1024 * 1024  # bytes kept to be deleted when the disk is full, so that cleaning up can write
 WAL_LIMIT = 16 * 1024 * 1024  # bytes; a TRUNCATE checkpoint at idle brings the file below it
 KEEP_FINAL = 7 * 86_400.0  # how long finished mail, attempts and parcels stay readable for `fleet trace`
+UNREAD_BYTES = 1 << 30  # bytes of one sender that may lie unread before its mail is put off
 CUSTODY_PARCELS = 1_000  # of one origin in a chief's keeping; a week of a silent laptop is far below
 CUSTODY_BYTES = 64 * 1024 * 1024  # of one origin
 CUSTODY_IN_FLIGHT = 8  # parcels a chief forwards at once

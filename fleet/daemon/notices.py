@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from fleet.errors import Faulty, FleetError, Unreachable
 
 GATHER = 1.0  # seconds in which more may end: one notice for all
 PAUSE = 30.0  # seconds between two notices
+LINES = 5  # of our own in one notice; the log has them all
 PATIENCE = 5.0  # seconds the desktop has to take one
 ALERT = "alert"
 ENVIRONMENT = (
@@ -73,7 +75,14 @@ class Notices:
         self._say = say
         self._log = log
         self._lost: list[Lost] = []
+        self._lines: deque[str] = deque(maxlen=LINES)
         self._news = asyncio.Event()
+
+    def say(self, line: str) -> None:
+        """Note a line of our own."""
+        if self._say is not None:
+            self._lines.append(line)
+            self._news.set()
 
     def tell(self, lost: list[Lost]) -> None:
         """Note messages that were lost."""
@@ -88,7 +97,9 @@ class Notices:
             await asyncio.sleep(GATHER)
             self._news.clear()
             lost, self._lost = self._lost, []
-            await self._show(sentence(lost))
+            lines = [*self._lines, *([sentence(lost)] if lost else [])]
+            self._lines.clear()
+            await self._show("\n".join(lines))
             await asyncio.sleep(PAUSE)
 
     async def _show(self, line: str) -> None:

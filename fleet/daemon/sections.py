@@ -116,6 +116,19 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     finished: Annotated[float, rules.duration(3600, 3660 * DAY)] = policy.KEEP_FINAL
     custody: Annotated[float, rules.duration(3600, 366 * DAY)] = policy.CUSTODY_LIFE
     free: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.DISK_WATERMARK
+    unread: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.UNREAD_BYTES
+
+
+class Watchdog(msgspec.Struct, frozen=True, kw_only=True):
+    """From where on the operator is told; 0 = never."""
+
+    every: Annotated[float, rules.duration(1, DAY)] = 10.0
+    queue_age: Annotated[float, rules.duration(0, 366 * DAY)] = 3600.0
+    dead: Annotated[int, rules.number(0, 10**6)] = 20
+    flaps: Annotated[int, rules.number(0, 1000)] = 6
+    wal: Annotated[int, rules.size(0, 1 << 50)] = 64 << 20
+    calm: Annotated[float, rules.duration(0, DAY)] = 60.0
+    peer: Annotated[str, rules.NODE] = ""
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +158,8 @@ class Key(NamedTuple):
 SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
     {
         "node": Node, "api": Api, "order": Order, "nats": Nats, "federation": Federation, "budget": Budget,
-        "breaker": Breaker, "content": Content, "healing": Healing, "retention": Retention, "keys": Keys, "log": Log,
+        "breaker": Breaker, "content": Content, "healing": Healing, "retention": Retention, "watchdog": Watchdog,
+        "keys": Keys, "log": Log,
     }
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from fleet.daemon import words as peer_words
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
+from fleet.daemon.figures import Figures
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
@@ -29,6 +30,7 @@ from fleet.daemon.sight import Sight
 from fleet.daemon.takeback import TakeBack
 from fleet.daemon.tunnel import Tunnels
 from fleet.daemon.upkeep import Upkeep
+from fleet.daemon.watchdog import Watchdog
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
 from fleet.engine.courier import Hands
@@ -70,6 +72,7 @@ class Node:
         self.waiting = Waiting()
         self.clock = ClockWatch(self.world)
         self.exchange = Exchange(self)
+        self.figures = Figures()
         self.notices = Notices(
             show_on_desktop if settings.log.notify == "desktop" and channels is None else None, log
         )
@@ -111,6 +114,7 @@ class Node:
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
         self.attempts.on_opened = self.exchange.answer_opened
+        self.attempts.on_made = self.figures.attempted
         self.attempts.on_unproven = lambda code: self.exchange.count(f"unproven_{code}")
         self.cascade = Cascade(channels, self.attempts, self.links)
         self.introductions = Introductions(self.roster)
@@ -163,6 +167,7 @@ class Node:
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.clock, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
+        self.watchdog = Watchdog(self, lambda: "")
         self.clock.on_turn = self.exchange.clock_turned
 
     def _ears(self, opener: Opener) -> Ears:
@@ -215,6 +220,7 @@ class Node:
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
         self.task(supervise("notices", self.notices.run, self.log))
+        self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))

@@ -34,6 +34,7 @@ class Settings:
     content: sections.Content
     healing: sections.Healing
     retention: sections.Retention
+    watchdog: sections.Watchdog
     keys: sections.Keys
     log: sections.Log
     order: tuple[str, ...]

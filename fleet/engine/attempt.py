@@ -49,15 +49,18 @@ class Attempts:
         self._log = log
         self.on_opened: Callable[[Opened], None] = lambda opened: None
         self.on_unproven: Callable[[str], None] = lambda code: None
+        self.on_made: Callable[[Attempt], None] = lambda attempt: None
 
     async def make(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         """Carry `cargo` over one road within the step's deadline and say truthfully what came of it."""
         started_at, began = self._world.now(), self._world.steady()
         attempt = await self._try(channel, peer, cargo, step)
-        return replace(
+        made = replace(
             attempt, started_at=started_at, ms=(self._world.steady() - began) * 1000.0,
             unsent=attempt.unsent or not channel.traits.carries,
         )  # fmt: skip
+        self.on_made(made)
+        return made
 
     async def _try(self, channel: Channel, peer: Peer, cargo: Cargo, step: Step) -> Attempt:
         blank = Attempt(cargo.parcel.pid, peer.id, channel.name, 0, 0.0, Result.DEFERRED)

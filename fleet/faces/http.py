@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fleet.daemon.measures import measure
 from fleet.engine.attempt import contain
 from fleet.errors import FleetError
 from fleet.faces import messages, metrics, parcels, verbs
@@ -117,8 +118,7 @@ class Api:
         if path == "/health":
             return Reply(body=b'{"ok":true}')
         if path == "/metrics":
-            text = metrics.text(self._node.sight.stats())
-            return Reply(body=text.encode(), kind="text/plain; version=0.0.4; charset=utf-8")
+            return Reply(body=metrics.text(measure(self._node)).encode(), kind=metrics.KIND)
         if path == "/events":
             request.patient = True
             return Reply(kind="text/event-stream", stream=_stream(self._node), headers=(("Cache-Control", "no-store"),))

@@ -20,8 +20,8 @@ from fleet.errors import FleetError, SettingsError
 
 CONFIG = Path(__file__).parents[2] / "config"
 FIELDS = (
-    "node", "api", "nats", "federation", "budget", "breaker", "content", "healing", "retention", "log", "order",
-    "channels",
+    "node", "api", "nats", "federation", "budget", "breaker", "content", "healing", "retention", "watchdog", "log",
+    "order", "channels",
 )  # fmt: skip
 
 

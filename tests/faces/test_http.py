@@ -391,13 +391,6 @@ async def test_a_bug_in_a_handler_is_a_500_that_says_nothing_of_it_and_the_conne
 
 
 # ── views and events ─────────────────────────────────────────────────────────────────────────────────────────────────
-async def test_metrics_are_numbers_under_names(tmp_path: Path) -> None:
-    async with served(tmp_path) as (_, path, _):
-        status, text = await (await Caller.unix(path)).ask("GET", "/metrics")
-        assert status == 200
-        assert "fleet_commits 3\n" in text and "fleet_waiting_mac1 2\n" in text and "here" not in text
-
-
 async def test_events_come_as_they_happen_and_end_with_the_node(tmp_path: Path) -> None:
     async with served(tmp_path) as (node, path, _):
         caller = await Caller.unix(path)
