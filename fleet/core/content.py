@@ -11,45 +11,18 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from operator import is_
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fleet.core.claims import KINDS, claims, fires
-from fleet.core.sealing import Secret
+from fleet.core.actions import DEFAULTS, LEVELS, Action
+from fleet.core.claims import claims, fires
+
+if TYPE_CHECKING:
+    from fleet.core.sealing import Secret
 
 Body = str | dict[str, Any]
 Path = tuple[Any, ...]  # "body" or "context", then numbers in lists and (number, key) in objects
 
-
-class Action(StrEnum):
-    """What is done with a finding."""
-
-    PASS = "pass"
-    HASH = "hash"
-    REDACT = "redact"
-    BLOCK = "block"
-
-
-__all__ = ["DEFAULTS", "KINDS", "Action", "ContentGate", "Found", "Screened"]
-LEVELS = 5  # of trust, 0 to 4
-_SECRETS = (Action.BLOCK, Action.BLOCK, Action.BLOCK, Action.REDACT, Action.PASS)
-_NUMBERS = (Action.BLOCK, Action.BLOCK, Action.REDACT, Action.HASH, Action.PASS)
-_CONTACT = (Action.REDACT, Action.HASH, Action.PASS, Action.PASS, Action.PASS)
-DEFAULTS: Mapping[str, tuple[Action, ...]] = MappingProxyType(
-    {
-        # A key in a message is nearly always a slip: the sender should hear of it, not the peer. Level 3 shares whole
-        # contexts, where one stray key must not stop the rest; level 4 runs commands here and could read it anyway.
-        **dict.fromkeys(
-            ("private_key", "database_url", "github_token", "aws_key", "jwt", "api_key", "password"), _SECRETS
-        ),
-        # Nobody needs the digits to work on the code around them; at level 3 equal ones must stay recognisable.
-        **dict.fromkeys(("card", "ssn"), _NUMBERS),
-        # Every honest message has them (a commit has an author, a log has addresses): from level 2 on they pass.
-        **dict.fromkeys(("email", "phone", "ip", "name", "address"), _CONTACT),
-    }
-)
 
 NAMED = 4  # findings that a refusal names one by one
 FINDINGS_KEPT = 16  # … and that a result does; the rest is counted
@@ -91,10 +64,8 @@ class Screened:
 class ContentGate:
     """What is done with each kind at each level, and the fleet's key for marks; made once, asked for every message."""
 
-    def __init__(
-        self, actions: Mapping[str, Sequence[Action]] = DEFAULTS, key: Callable[[], Secret] = lambda: Secret(b"")
-    ) -> None:
-        """Take five actions a kind, level 0 first, and where the fleet's present key is."""
+    def __init__(self, key: Callable[[], Secret], actions: Mapping[str, Sequence[Action]] = DEFAULTS) -> None:
+        """Take where the fleet's present key is, and five actions a kind, level 0 first."""
         self._levels = tuple(
             {kind: row[level] for kind, row in actions.items() if row[level] is not Action.PASS} for level in range(LEVELS)
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fleet.core.actions import LEVELS
 from fleet.core.envelope import is_node_id
 from fleet.daemon import quantities
 from fleet.daemon.quantities import show_duration, show_size, split_address
@@ -162,6 +163,21 @@ def listing(allowed: str, good: Callable[[str], object], most: int = 64, words: 
         return items
 
     return Rule(allowed, read, _parse_list, list, words)
+
+
+def levels(*words: str) -> Rule:
+    """Allow one word for every trust level, or five of them, level 0 first."""
+
+    def read(found: Any) -> tuple[str, ...]:
+        row = [found] * LEVELS if isinstance(found, str) else found
+        _want(isinstance(row, Sequence) and len(row) == LEVELS and all(word in words for word in row))
+        return tuple(row)
+
+    def parse(text: str) -> Any:
+        return text if text in words else _parse_list(text)
+
+    each = " or ".join(f'"{word}"' for word in words)
+    return Rule(f"{each}, or a list of {LEVELS} of them, level 0 first", read, parse, list, words)
 
 
 def is_address(word: str) -> bool:

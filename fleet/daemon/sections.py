@@ -13,6 +13,7 @@ from msgspec import field
 
 from fleet.core import policy
 from fleet.daemon import rules
+from fleet.daemon.content import Content
 from fleet.daemon.rules import Rule
 
 DAY = 86_400.0
@@ -60,6 +61,7 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, rules.PORT] = 4222
     routes: Annotated[tuple[str, ...], rules.ROUTES] = ()
     server: Annotated[str, rules.LINE] = ""
+    store: Annotated[int, rules.size(0, 1 << 40)] = 256 << 20
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -94,12 +96,6 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     evict_after: Annotated[float, rules.duration(60, 366 * DAY)] = DAY
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What a body may be."""
-
-    limit: Annotated[int, rules.size(1024, policy.ENVELOPE_LIMIT)] = policy.MESSAGE_LIMIT
-
-
 class Healing(msgspec.Struct, frozen=True, kw_only=True):
     """How far a broken link is repaired without being asked (mission M5)."""
 
@@ -115,6 +111,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 
     finished: Annotated[float, rules.duration(3600, 3660 * DAY)] = policy.KEEP_FINAL
     custody: Annotated[float, rules.duration(3600, 366 * DAY)] = policy.CUSTODY_LIFE
+    audit: Annotated[float, rules.duration(DAY, 3660 * DAY)] = policy.AUDIT_KEEP
     free: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.DISK_WATERMARK
     unread: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.UNREAD_BYTES
 
@@ -184,7 +181,7 @@ ROADS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             "trigger": Key(rules.url("https", "http")),
             "credentials": Key(rules.LINE),
         },
-        "nats": {},
+        "nats": {"mailbox": Key(rules.size(2 << 20, 1 << 40), 8 << 20)},
         "http": {
             "tls": Key(rules.FLAG, True),
             "connections": Key(rules.number(1, 65_536), policy.CONNECTIONS),

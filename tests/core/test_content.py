@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fleet.core.claims import claims
-from fleet.core.content import DEFAULTS, KINDS
+from fleet.core.actions import DEFAULTS
+from fleet.core.claims import KINDS, claims
 
 JWT = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvIn0."
