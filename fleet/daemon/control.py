@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from fleet.daemon.service import Node
 
 
+TOO_MANY = "too many tries"
+
+
 class Control:
     """The operator's hand on one node."""
 
@@ -80,7 +83,14 @@ class Control:
             raise UnknownPeer(f"no member of this fleet is called {peer_id!a}", hint=f"fleet peer add {peer_id}")
         before = await node.writer.run(lambda store: store.members.get_words(peer_id))
         table = peer_words.changed(peer_id, before or {}, words, node.settings.order)
-        await node.writer.run(lambda store: store.members.put_words(peer_id, table))
+        now = node.world.now()
+
+        def keep(store: Store) -> None:
+            store.members.put_words(peer_id, table)
+            kind = "peer_added" if add else "peer_set"
+            store.audit.add(kind, peer=peer_id, details={"setting": ", ".join(sorted(words))}, now=now)
+
+        await node.writer.run(keep)
         node.roster.set_words(peer_id, peer_words.read(peer_id, table, node.settings.order))
         node.exchange.poke(peer_id)
         return node.sight.peer(node.sight.known(peer_id))
@@ -94,7 +104,13 @@ class Control:
         if peer.source == "member":
             raise UsageError(f"{peer_id} is a member of which nothing was said here",
                              hint=f"fleet peer set {peer_id} enabled=false, or fleet revoke {peer_id}")  # fmt: skip
-        await node.writer.run(lambda store: store.members.remove_words(peer_id))
+        now = node.world.now()
+
+        def forget(store: Store) -> None:
+            store.members.remove_words(peer_id)
+            store.audit.add("peer_removed", peer=peer_id, now=now)
+
+        await node.writer.run(forget)
         node.roster.set_words(peer_id, None)
         return {"node": peer_id, "source": peer.source, "removed": True, "member": node.roster.member(peer_id)}
 
@@ -116,9 +132,12 @@ class Control:
             root=node.ring.root_public, seal=node.ring.opening[0].public, expires=now + int(ttl * 1000),
         )  # fmt: skip
         level = policy.TRUST_START if trust is None else trust
-        await node.writer.run(
-            lambda store: store.members.put_invite(link.id, Secret(link.token), link.expires, level, address)
-        )
+
+        def keep(store: Store) -> None:
+            store.members.put_invite(link.id, Secret(link.token), link.expires, level, address)
+            store.audit.add("invited", details={"id": link.id, "trust": level, "until": link.expires}, now=now)
+
+        await node.writer.run(keep)
         self._open_door()
         return {
             "link": enrolment.write_link(link), "expires_at": link.expires, "words": link.words, "url": link.url,
@@ -171,11 +190,13 @@ class Control:
         """Answer a request to join; None for every refusal, whose reason only the log tells."""
         try:
             if not self._allowed(source):
-                raise WireError("too many tries")
+                raise WireError(TOO_MANY)
             return await self._welcome(data)
         except FleetError as error:
             self._node.exchange.count("join_refused")
             self._node.log("join refused", source=source, reason=error.message)
+            if error.message != TOO_MANY:  # a flood is only counted
+                self._node.exchange.note("join_refused", details={"reason": error.message})
             return None
 
     def _allowed(self, source: str) -> bool:
@@ -206,7 +227,8 @@ class Control:
         def take(store: Store) -> None:
             if store.members.take_invite(request.id, now) is None:
                 raise WireError("used")  # by another who came at the same time: this one is nobody yet
-            store_learned(store, guest)
+            store_learned(store, guest, now)
+            store.audit.add("joined", peer=guest.node, details={"trust": invite.trust, "id": request.id}, now=now)
 
         await node.writer.run(take)
         node.roster.learn(join_intro(certificate, request.manifest))

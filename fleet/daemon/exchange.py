@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fleet.core.audit import NOTHING, Details
 from fleet.core.envelope import kind_of
 from fleet.core.health import Health, Link
 from fleet.core.lifecycle import Status
@@ -74,6 +75,19 @@ class Exchange:
         """Count something for /metrics and /stats."""
         self.counters[name] = self.counters.get(name, 0) + n
 
+    def proof(self, peer: str, word: str, reason: str, n: int = 1) -> None:
+        """A peer's key signed what is provably false: counted, and kept in the audit chain."""
+        self.count(f"proof_{word}", n)
+        self.note("proof", peer, {"what": word, "reason": reason}, n)
+
+    def note(self, kind: str, peer: str = "", details: Details = NOTHING, n: int = 1) -> None:
+        """Write an entry of the audit chain that no other writing waits for; equal ones are counted."""
+        self._node.task(self._note(kind, peer, details, n))
+
+    async def _note(self, kind: str, peer: str, details: Details, n: int) -> None:
+        now = self._node.world.now()
+        await self._node.writer.run(lambda store: store.audit.tally(kind, peer=peer, details=details, n=n, now=now))
+
     def learned(self, node: str) -> None:
         """A member is new or newer: the broker must know it, its mail may go."""
         peer = self._node.roster.get(node)
@@ -88,7 +102,8 @@ class Exchange:
             self._node.task(self._keep_learned(opened.learned))
 
     async def _keep_learned(self, learned: Learned) -> None:
-        await self._node.writer.run(lambda store: store_learned(store, learned))
+        now = self._node.world.now()
+        await self._node.writer.run(lambda store: store_learned(store, learned, now))
         self.learned(learned.node)
 
     def part(self, peer: str) -> None:
@@ -113,7 +128,6 @@ class Exchange:
             "link", peer=change.peer, channel=change.channel, old=change.old.value, new=change.new.value,
             reason=change.reason,
         )  # fmt: skip
-        self._node.watchdog.link_changed(change)
         self._node.task(self._keep_link(change.peer, change.channel, change.link))
         self.events.tell("link", peer=change.peer, channel=change.channel, state=change.new.value, reason=change.reason)
         opened = change.new in (Health.HEALING, Health.HEALTHY)  # a road that got worse is no reason to try again at once
@@ -163,7 +177,7 @@ class Exchange:
         """A receipt settled messages, or lied about them."""
         self.count("settled", len(settlement.settled))
         if settlement.wrong:
-            self.count("proof_wrong_receipt", settlement.wrong)
+            self.proof(peer, "wrong_receipt", "a receipt for another content", settlement.wrong)
             self._node.log("a wrong receipt", peer=peer)
 
     async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:

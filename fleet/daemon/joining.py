@@ -17,6 +17,7 @@ from fleet.engine.world import World
 from fleet.errors import Faulty, JoinRefused, RoadError, Unreachable, UsageError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
+from fleet.store.notary import Notary
 
 TIMEOUT = 10.0  # seconds for the request and its answer
 
@@ -44,7 +45,7 @@ async def join_fleet(
     request = write_request(link, guest.signing.public, manifest, world.dice(32))
     answer = await _ask(settings, link, request)
     welcome, certificate = read_welcome(answer, link, guest.opening[0], guest.signing.public)
-    return _settle(paths, ring, link, certificate, welcome, manifest)
+    return _settle(paths, ring, link, certificate, welcome, manifest, world.now())
 
 
 def _as_guest(paths: Paths, ring: KeyRing, link: Link, world: World) -> KeyRing:
@@ -88,15 +89,17 @@ async def _ask(settings: Settings, link: Link, request: bytes) -> bytes:
 
 
 def _settle(
-    paths: Paths, ring: KeyRing, link: Link, certificate: Certificate, welcome: Welcome, manifest: bytes
+    paths: Paths, ring: KeyRing, link: Link, certificate: Certificate, welcome: Welcome, manifest: bytes, now: int
 ) -> dict[str, Any]:
     """Keep the fleet's keys, the members known to the inviter, and the broker's address."""
     members = [_read_intro(intro, link)[1] for intro in welcome.intros]
     ring.adopt(link.fleet, link.root, Secret(welcome.fleet_key))
     store = Store.open(paths.database, paths.keys)
+    store.audit.use(Notary.of(ring))
     try:
         with store.db.transaction():
             _keep(store, link, certificate, welcome, manifest)
+            store.audit.add("entered", peer=link.name, details={"fleet": link.fleet, "id": link.id}, now=now)
     finally:
         store.close()
     pending = ring.pending_signing()

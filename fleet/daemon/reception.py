@@ -34,6 +34,7 @@ from fleet.engine.writer import Writer
 from fleet.errors import Busy, GateRefused, NoIdentity, StoreError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
+from fleet.store.notary import Notary
 
 SEED, SSH = "seed", "ssh"
 LOG_LEFT = 1 << 20  # bytes of write-ahead log that are left to whoever opens the store next
@@ -74,6 +75,7 @@ class Reception:
         self._paths = paths
         self._world = world or real_world()
         self._store = Store.open(paths.database, paths.keys)
+        self._store.audit.use(Notary.of(ring))
         self._roster = _roster(self._store, ring, settings, self._world)
         self._receiver = Receiver(self._ears())
 
@@ -124,7 +126,7 @@ class Reception:
             kinds=self._settings.kinds(), limit=self._settings.content.limit, level=self._level,
             clock_unsure=lambda: False,
             on_mail=_nothing, on_owed=_nothing, on_heard=_nothing, relay=_relay, on_certificate=self._later,
-            on_receipt=self._settle, count=_nothing, log=_nothing,
+            on_receipt=self._settle, count=_nothing, proof=self._proof, log=_nothing,
         )  # fmt: skip
 
     def _level(self, peer: Peer) -> int:
@@ -134,6 +136,11 @@ class Reception:
     async def _settle(self, peer: Peer, receipt: Receipt, road: str) -> None:
         with self._store.db.transaction():
             settle_late(self._store, peer.id, receipt, self._world.now())
+
+    def _proof(self, peer: str, word: str, reason: str) -> None:
+        with self._store.db.transaction():
+            details = {"what": word, "reason": reason}
+            self._store.audit.tally("proof", peer=peer, details=details, now=self._world.now())
 
     async def _later(self, *words: object) -> None:
         raise Busy("only the daemon can do this")

@@ -42,7 +42,8 @@ class Revoking:
         """Let a list that is in force act: kept, the broker's users changed, mail refused, told on."""
         node = self._node
         revocation = node.roster.revocation
-        await node.writer.run(lambda store: _keep(store, revocation, frame))
+        now = node.world.now()
+        await node.writer.run(lambda store: _keep(store, revocation, frame, now))
         await node.roads.admit(node.roster.peers())
         for subject in revocation.nodes:
             if not node.roster.member(subject):
@@ -52,9 +53,10 @@ class Revoking:
         node.log("revoked", peer=",".join(sorted(revocation.nodes)))
 
 
-def _keep(store: Store, revocation: Revocation, frame: bytes) -> None:
+def _keep(store: Store, revocation: Revocation, frame: bytes, now: int) -> None:
     store.members.put_revocation(revocation.version, frame)
     for node, serial in revocation.nodes.items():
         frames = store.members.frames(node)
         if frames is not None and frames.certificate_serial < serial:
             store.members.remove(node)
+            store.audit.add("revoked", peer=node, details={"serial": serial, "version": revocation.version}, now=now)

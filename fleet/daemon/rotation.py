@@ -19,7 +19,9 @@ from fleet.core.peer import Certificate, FleetKey, Peer, Renewal, kind_of_frame,
 from fleet.core.sealing import Secret, SigningKey
 from fleet.daemon.membership import load_identity
 from fleet.engine.gossip import Letter
+from fleet.engine.identity import Identity
 from fleet.errors import NoIdentity, UsageError, WireError
+from fleet.store import Store
 from fleet.store.keys import KeyRing
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Rotation:
             raise UsageError(f"{what!a} is no kind of key: " + ", ".join(KINDS))
         state = await ways[what]()
         self._node.log("rotated", part=what, state=state)
+        self._node.exchange.note("operator", details={"action": "rotate", "key": what, "state": state})
         return {"key": what, "state": state, **self.show()}
 
     async def _sign(self) -> str:
@@ -148,7 +151,7 @@ class Rotation:
                 if taker is not None:
                     await taker(peer, item)
             except WireError as error:
-                self._node.exchange.count("proof_certificate")
+                self._node.exchange.proof(peer.id, "certificate", error.message)
                 self._node.log("a false word about keys", peer=peer.id, reason=error.message)
 
     async def _renew(self, in_force: bool, peer: Peer, item: bytes) -> None:
@@ -205,11 +208,17 @@ class Rotation:
         """Be who the new keys make us, and tell everybody."""
         node = self._node
         node.ring = ring
-        node.roster.me = await node.writer.run(
-            lambda store: load_identity(store, ring, node.settings, node.roads.place(), node.world)
-        )
+        node.roster.me = await node.writer.run(self._take_over)
         for peer in node.roster.peers():
             node.gossip.tell(peer.id)
+
+    def _take_over(self, store: Store) -> Identity:
+        """Load who we are with the keys in force, and let them vouch for the audit chain from here on."""
+        node = self._node
+        node.auditing.take_keys()
+        key = {"public": node.ring.signing.public.hex(), "epoch": node.ring.opening[0].ekid}
+        store.audit.add("key", details=key, now=node.world.now())
+        return load_identity(store, node.ring, node.settings, node.roads.place(), node.world)
 
     async def resume(self) -> None:
         """Take up a renewal that was asked for before this start, and repeat it while no certificate comes."""

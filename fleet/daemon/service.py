@@ -13,6 +13,7 @@ from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.daemon import machine
 from fleet.daemon import words as peer_words
+from fleet.daemon.auditing import Auditing
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
@@ -91,6 +92,7 @@ class Node:
         """Open the store and the roads, learn who we are, and begin to work. Raises FleetError when it cannot."""
         self.store = Store.open(self.paths.database, self.paths.keys)
         self.reader = Store.open(self.paths.database, self.paths.keys, readonly=True)
+        self.auditing = Auditing(self)
         self.writer = Writer(self.store, inline=self._inline)
         self.task(supervise("writer", self.writer.serve, self.log, pause=0.05))
         self.roads = RoadKeeper(self.settings, self.paths, self.ring, self.log, self._given)
@@ -175,7 +177,7 @@ class Node:
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
             self.settings.content.limit, self.exchange.level, self.clock.unsure, self.exchange.mail_came, self.returns.owe,
             self.exchange.heard, self.custodian.take, self.rotation.certificate_came, self.exchange.receipt_came,
-            self.exchange.count, self.log,
+            self.exchange.count, self.exchange.proof, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
@@ -221,6 +223,7 @@ class Node:
         self.task(supervise("upkeep", self.upkeep.run, self.log))
         self.task(supervise("notices", self.notices.run, self.log))
         self.task(supervise("watchdog", self.watchdog.run, self.log))
+        self.task(supervise("audit", self.auditing.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))

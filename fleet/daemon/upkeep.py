@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fleet.core import policy
+from fleet.core.audit import KINDS
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.settings import Settings
 from fleet.engine.world import World
@@ -90,7 +91,12 @@ class Upkeep:
         """Leave a notice for the operator, once."""
         self._log("notice", kind=kind, reason=text)
         now = self._world.now()
-        await self._writer.run(lambda store: store.ledger.notice(kind, text, now))
+
+        def keep(store: Store) -> None:
+            store.ledger.notice(kind, text, now)
+            store.audit.add(kind if kind in KINDS else "notice", details={"reason": text}, now=now)
+
+        await self._writer.run(keep)
 
     async def _watch_clock(self) -> None:
         """Notice a wall clock that was set back: what waits until a time of the old clock would wait so much longer."""

@@ -58,6 +58,7 @@ class Ears:
     on_certificate: Callable[[Peer, list[bytes], bool], Awaitable[None]]  # …, signed with the peer's key in force
     on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
     count: Callable[[str], None]
+    proof: Callable[[str, str, str], None]  # peer, word, reason: its key signed what is provably false
     log: Callable[..., None]
 
 
@@ -125,7 +126,8 @@ class Receiver:
 
     async def _store_learned(self, learned: Learned | None) -> None:
         if learned is not None:
-            await self._ears.writer.run(lambda store: store_learned(store, learned))
+            now = self._ears.world.now()
+            await self._ears.writer.run(lambda store: store_learned(store, learned, now))
             self._ears.gossip.on_learned(learned.node)
 
     async def _open(self, opened: Opened, road: str, turn: Turn, *, replies: bool) -> Answer:
@@ -136,7 +138,7 @@ class Receiver:
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.LATER, reason=RE_SEAL, retry_after=0.5)
             return self._answer(opened, whole, replies=replies, intro=True)
         except WireError as error:
-            ears.count(f"proof_{error.code}")  # its key signed this: it counts against the peer
+            ears.proof(opened.peer.id, error.code, error.message)
             ears.log("a false parcel", peer=opened.peer.id, channel=road, reason=error.message)
             return NOTHING
         try:
@@ -145,7 +147,7 @@ class Receiver:
             turn.end()
             return await self._system(opened, items, road, replies=replies)
         except Malformed as error:
-            ears.count("proof_malformed")
+            ears.proof(opened.peer.id, "malformed", error.message)
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
             return self._answer(opened, whole, replies=replies)
 
@@ -214,16 +216,16 @@ class Receiver:
     async def _learn(self, peer: Peer, intros: list[bytes]) -> None:
         learned, false = self._ears.gossip.learn(intros)
         for one in learned:
-            await self._ears.writer.run(partial(_store, one))
+            await self._ears.writer.run(partial(_store, one, self._ears.world.now()))
         for reason in false:
-            self._ears.count("proof_manifest")  # it signed a parcel around what its owner never said
+            self._ears.proof(peer.id, "manifest", reason)  # it signed a parcel around what its owner never said
             self._ears.log("a false manifest", peer=peer.id, reason=reason)
 
     async def _revoke(self, peer: Peer, frame: bytes) -> None:
         try:
             await self._ears.gossip.revoke(frame)
         except WireError as error:
-            self._ears.count("proof_revocation")  # it signed a parcel around what the root never said
+            self._ears.proof(peer.id, "revocation", error.message)  # … around what the root never said
             self._ears.log("a false revocation list", peer=peer.id, reason=error.message)
 
     def _heard(self, peer: str, road: str) -> None:
@@ -275,13 +277,16 @@ def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
     return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), over and not later, later)
 
 
-def _store(learned: Learned, store: Store) -> None:
-    store_learned(store, learned)
+def _store(learned: Learned, now: int, store: Store) -> None:
+    store_learned(store, learned, now)
 
 
-def store_learned(store: Store, learned: Learned) -> None:
-    """Store a member's newer frames."""
+def store_learned(store: Store, learned: Learned, now: int) -> None:
+    """Store a member's newer frames, and say so in the audit chain."""
     if learned.certificate:
         store.members.put_certificate(learned.node, learned.certificate_serial, learned.certificate)
+        serial = {"serial": learned.certificate_serial}
+        store.audit.add("certificate", peer=learned.node, details=serial, now=now)
     if learned.manifest:
         store.members.put_manifest(learned.node, learned.manifest_serial, learned.manifest)
+        store.audit.tally("manifest", peer=learned.node, first={"serial": learned.manifest_serial}, now=now)

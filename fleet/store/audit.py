@@ -31,6 +31,7 @@ _TALLIED = "SELECT count(*) FROM audit_tally WHERE kind = ? AND peer = ?"
 _PUT_TALLY = "INSERT OR REPLACE INTO audit_tally (kind, peer, details, since, repeats) VALUES (?, ?, ?, ?, ?)"
 _ENDED = "DELETE FROM audit_tally WHERE since <= ? RETURNING kind, peer, details, since, repeats"
 _LATEST = "SELECT seq, at FROM audit WHERE kind = 'checkpoint' ORDER BY seq DESC LIMIT 1"
+_TOUCHED = "SELECT coalesce(max(seq), 0) FROM audit WHERE kind = 'chain_touched'"
 _FIRST = "SELECT seq, at FROM audit ORDER BY seq LIMIT 1"
 _CUT = "SELECT coalesce(min(seq) - 1, (SELECT max(seq) FROM audit)) FROM audit WHERE at >= ?"
 _HASH = "SELECT hash FROM audit WHERE seq = ?"
@@ -184,6 +185,10 @@ class Audit:
         """Give how many entries there ever were, and the hash of the last."""
         found = self._conn.execute(_HEAD).get
         return Head() if found is None else Head(found[0], found[1])
+
+    def touched(self) -> int:
+        """Give the seq of the last entry that says that somebody touched the chain; 0 = never."""
+        return int(self._conn.execute(_TOUCHED).get)
 
     def entries(self, *, since: int = 0, kind: str = "", peer: str = "", limit: int = -1) -> list[Entry]:
         """List the latest entries, the oldest of them first; `since` in ms, -1 = without limit."""

@@ -9,8 +9,8 @@ CREATE TABLE audit (
     hash    BLOB NOT NULL                   -- SHA-256 of the hash before and this entry
 ) STRICT;
 
--- Entries that hold a signature of a head: the latest of them is asked for often.
-CREATE INDEX audit_signed ON audit (kind, seq) WHERE kind IN ('checkpoint', 'pruned');
+-- What the chain says of itself: the latest of them is asked for often.
+CREATE INDEX audit_self ON audit (kind, seq) WHERE kind IN ('checkpoint', 'pruned', 'chain_touched');
 
 -- The head of the chain, vouched for by this node's key; one row, rewritten with every entry.
 CREATE TABLE audit_head (

@@ -29,6 +29,7 @@ from tests.support.fleet import Fleet
 
 FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 NOBODY = sealing.signing_key(b"a key of nobody at all, 32 bytes")
+BESIDE = ("reserve.json", "audit.json")  # they remember, they open nothing
 TRUTH = ("outbox", "content", "inbox", "turned_away", "window", "sender", "level", "counter", "frame", "revocation",
          "words", "invite", "custody", "meta")  # fmt: skip
 # what links, attempts and notices say is evidence, not truth
@@ -136,7 +137,7 @@ def manifest_of(me: Identity, key: SigningKey | None = None, **changes: Any) -> 
 def truth(node: Node) -> dict[str, list[Any]]:
     """Everything a node holds to be true: its mail, its replay windows, its members, its budgets, its invitations."""
     found = {table: sorted(map(repr, node.store.db.conn.execute(f"SELECT * FROM {table}"))) for table in TRUTH}
-    found["keys"] = [path.read_bytes() for path in sorted(node.ring.directory.iterdir()) if path.name != "reserve.json"]
+    found["keys"] = [path.read_bytes() for path in sorted(node.ring.directory.iterdir()) if path.name not in BESIDE]
     found["roster"] = list(node.roster.peers())
     found["me"] = [node.roster.me.certificate, node.roster.me.manifest, node.roster.revocation.version]
     return found
