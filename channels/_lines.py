@@ -48,13 +48,13 @@ def target(url: str, pin: str, certificate: str, end: str, anywhere: bool) -> Ta
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:
-        raise Barred("the http address is not a URL") from None
+        raise Barred("the http address is not a URL", address=True) from None
     tls = parts.scheme == "https"
     if not (tls or parts.scheme == "http") or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise Barred("the http address must look like http://HOST:PORT or https://HOST:PORT")
+        raise Barred("the http address must look like http://HOST:PORT or https://HOST:PORT", address=True)
     path = parts.path.rstrip("/") + end
     if not all("!" <= letter <= "~" for letter in host + path):
-        raise Barred("the http address holds characters that no address holds")
+        raise Barred("the http address holds characters that no address holds", address=True)
     if tls and certificate and not pin:
         pin = _fingerprint(certificate)
     return Target(tls, host, port or (443 if tls else 80), path, pin.replace(":", "").lower() if tls else "", anywhere)

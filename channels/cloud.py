@@ -188,9 +188,9 @@ class Cloud:
             raise Barred("the peer's id is no name")
         url = str(peer.addresses.get(self.name, {}).get("url", "")) or self._own
         if not url:
-            raise Barred(f"{peer.id} has no cloud address", hint=f"fleet peer set {peer.id} cloud.url=…")
+            raise Barred(f"{peer.id} has no cloud address", address=True, hint=f"fleet peer set {peer.id} cloud.url=…")
         if url not in self._named and not self.own_word(peer.id, url):
-            raise Barred("the cloud address is not from this machine's own configuration")
+            raise Barred("the cloud address is not from this machine's own configuration", address=True)
         return self._place(url)
 
     def _place(self, url: str) -> _Place:
@@ -199,7 +199,7 @@ class Cloud:
             from channels._bucket import Bucket, is_place
 
             if not is_place(url):
-                raise Barred("the cloud address must look like s3://BUCKET/PREFIX, gs://… or az://…")
+                raise Barred("the cloud address must look like s3://BUCKET/PREFIX, gs://… or az://…", address=True)
             found = self._places[url] = _Place(Bucket(url, self._settings, self._credentials))
             self._news.set()
         return found

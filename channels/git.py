@@ -63,7 +63,7 @@ def protocol_of(remote: str) -> str:
     for protocol, pattern in _REMOTES:
         if pattern.fullmatch(remote):
             return protocol
-    raise Barred("the git remote must look like ssh://HOST/PATH, https://HOST/PATH, USER@HOST:PATH or /PATH")
+    raise Barred("the git remote must look like ssh://HOST/PATH, https://HOST/PATH, USER@HOST:PATH or /PATH", address=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +196,9 @@ class Git:
             raise Barred("the peer's id is no ref")
         remote = str(peer.addresses.get(self.name, {}).get("remote", "")) or self._own
         if not remote:
-            raise Barred(f"{peer.id} has no git address", hint=f"fleet peer set {peer.id} git.remote=…")
+            raise Barred(f"{peer.id} has no git address", address=True, hint=f"fleet peer set {peer.id} git.remote=…")
         if remote not in self._named and not self.own_word(peer.id, remote):
-            raise Barred("the git remote is not from this machine's own configuration")
+            raise Barred("the git remote is not from this machine's own configuration", address=True)
         return self._remote(remote)
 
     def _remote(self, url: str) -> _Remote:

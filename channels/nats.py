@@ -131,7 +131,7 @@ class Nats:
 
     def _subject(self, peer: Peer, parcel: Parcel) -> str:
         if not self._keeper.urls:
-            raise Barred("no NATS broker is configured", hint="fleet config set nats.url nats://HOST:4222")
+            raise Barred("no NATS broker is configured", address=True, hint="fleet config set nats.url nats://HOST:4222")
         if not is_node_id(peer.id):
             raise Barred("the peer's id is no subject")
         if len(parcel.data) > FRAME_LIMIT:

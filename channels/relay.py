@@ -41,7 +41,9 @@ class Relay:
         if len(parcel) > self.traits.max_bytes + HOP_ROOM:
             raise Barred(f"{len(parcel)} bytes; the limit is {self.traits.max_bytes}")
         if not chiefs:
-            raise Barred(f"no chief can relay to {peer.id}", hint=f"fleet peer set {peer.id} relay.via=CHIEF")
+            raise Barred(
+                f"no chief can relay to {peer.id}", address=True, hint=f"fleet peer set {peer.id} relay.via=CHIEF"
+            )
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         reasons = []

@@ -87,14 +87,17 @@ class Text:
         table = peer.addresses.get(self.name, {})
         pane = str(table.get("tmux") or "")
         if pane and not self.own_word(peer.id, pane):
-            raise Barred(f"{peer.id} itself named a pane; only the operator may")
+            raise Barred(f"{peer.id} itself named a pane; only the operator may", address=True)
         if not pane and table.get("ssh") is True:
             if self._nudge is None:
-                raise Barred("no SSH road is here to ask the peer's side")
+                raise Barred("no SSH road is here to ask the peer's side", address=True)
             return f"ssh {peer.id}", ""
         pane = pane or self._pane
         if not pane and self._say is None:
-            raise Barred(f"no pane is known to announce mail for {peer.id}", hint=f"fleet peer set {peer.id} text.tmux=PANE")
+            raise Barred(
+                f"no pane is known to announce mail for {peer.id}", address=True,
+                hint=f"fleet peer set {peer.id} text.tmux=PANE",
+            )  # fmt: skip
         return (f"pane {pane}" if pane else "desktop"), pane
 
     def _allow(self, where: str) -> None:

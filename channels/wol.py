@@ -105,9 +105,11 @@ class Wol:
         said = str(peer.addresses.get(self.name, {}).get("mac") or peer.mac)
         card = _read(said)
         if not card:
-            raise Barred(f"no hardware address of {peer.id} is known", hint=f"fleet peer set {peer.id} wol.mac=MAC")
+            raise Barred(
+                f"no hardware address of {peer.id} is known", address=True, hint=f"fleet peer set {peer.id} wol.mac=MAC"
+            )
         if card in own_cards():
-            raise Barred(f"{peer.id} lives on this machine, which is awake")
+            raise Barred(f"{peer.id} lives on this machine, which is awake", address=True)
         return card
 
     def _allow(self, *names: str) -> None:
@@ -137,7 +139,7 @@ class Wol:
         broadcast, card = (str(table.get(word) or "") for word in ("broadcast", "interface"))
         for word in (broadcast, card):
             if word and not self.own_word(peer.id, word):
-                raise Barred(f"{peer.id} itself said where to wake it; only the operator may")
+                raise Barred(f"{peer.id} itself said where to wake it; only the operator may", address=True)
         found = segments()
         if card:
             found = [one for one in found if card in (one.card, one.address)]

@@ -45,7 +45,7 @@ def login_of(peer: Peer, *tables: Mapping[str, Any]) -> Login:
         words.update({key: value for key, value in table.items() if value != ""})
     host, user, port = str(words.get("host", "")).strip("[]"), str(words.get("user", "")), words.get("port", 0)
     if not host:
-        raise Barred(f"no SSH address of {peer.id} is known", hint=f"fleet peer set {peer.id} ssh.host=HOST")
+        raise Barred(f"no SSH address of {peer.id} is known", address=True, hint=f"fleet peer set {peer.id} ssh.host=HOST")
     if not is_node_id(peer.id) or not _HOST(host) or (user and not _USER(user)):
         raise Faulty("ssh.host or ssh.user is no name", hint=f"fleet peer set {peer.id} ssh.host=HOST ssh.user=USER")
     if not isinstance(port, int) or not 0 <= port < 65536:

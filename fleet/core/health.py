@@ -31,6 +31,7 @@ class Evidence(Enum):
     FATAL = "fatal"  # credentials, host key, settings: trying again cannot help
     INBOUND = "inbound"  # a fresh verified parcel came in from the peer on this road
     MENDED = "mended"  # an operator or a repair says so
+    SHARED = "shared"  # what the link shares with others is at fault
 
 
 class Signal(Enum):
@@ -82,6 +83,7 @@ class Link:
     heard_at: float = -1.0
     since: float = -1.0
     security: bool = False  # a fault that does not heal by itself
+    believed: bool = False  # once opened by what was heard since it was last healthy: the clock opens it from now on
     reason: str = ""
     round_trips: tuple[float, ...] = ()  # the latest, seconds, oldest first
 
@@ -89,6 +91,11 @@ class Link:
     def untried(self) -> bool:
         """Whether nothing ever happened on it: planned as HEALTHY, shown `untried`."""
         return self.health is Health.HEALTHY and self.proven_at < 0 and self.failed_at < 0
+
+    @property
+    def lively(self) -> bool:
+        """Whether it answered before and is not known to be broken: its failure is news."""
+        return self.proven_at >= 0 and self.health in (Health.HEALTHY, Health.DEGRADED)
 
     @property
     def p95(self) -> float | None:
@@ -111,11 +118,12 @@ def observe(
         counted = replace(link, good=link.good + 1, bad=0, proven_at=now, heard_at=now, round_trips=trips)
         return counted, Signal.PROVEN if counted.good > 1 else Signal.OK
     if evidence is Evidence.INBOUND:
-        return replace(link, heard_at=now), None if link.security else Signal.HEARD
+        deaf = link.security or (link.believed and link.health is Health.BROKEN)  # it hears us not: that was tried
+        return replace(link, heard_at=now), None if deaf else Signal.HEARD
     if evidence is Evidence.MENDED:
-        return replace(link, security=False, held_until=-1.0, bad=0), Signal.RESET
+        return replace(link, security=False, believed=False, held_until=-1.0, bad=0), Signal.RESET
     counted = replace(link, good=0, bad=link.bad + 1, failed_at=now, reason=reason, security=link.security or security)
-    fatal = evidence is Evidence.FATAL
+    fatal = evidence in (Evidence.FATAL, Evidence.SHARED)
     return counted, Signal.TRIP if fatal or counted.bad >= policy.TRIP_AFTER else Signal.SLIP
 
 
@@ -146,5 +154,7 @@ def advance(link: Link, signal: Signal, now: float, *, cap: float, dice: float) 
         hold = policy.HOLD_BASE * 2.0 ** min(link.breaks, 16) * (low + dice * (high - low))
         until = now + min(cap, hold)
         return replace(link, health=health, good=0, bad=0, breaks=link.breaks + 1, held_until=until, since=now)
-    breaks = 0 if health is Health.HEALTHY else link.breaks
-    return replace(link, health=health, breaks=breaks, since=now, good=0 if health is Health.HEALING else link.good)
+    if health is Health.HEALTHY:
+        return replace(link, health=health, breaks=0, believed=False, since=now)
+    believed = link.believed or (signal is Signal.HEARD and health is Health.HEALING)
+    return replace(link, health=health, believed=believed, since=now, good=0 if health is Health.HEALING else link.good)

@@ -101,6 +101,7 @@ class Attempt:
     reason: str = ""
     retry_after: float = 0.0
     security: bool = False
+    homeless: bool = False  # BARRED for want of an address, not for this parcel
     unsent: bool = False  # surely nothing reached the peer
     receipt: Receipt | None = field(default=None, repr=False)
     answer: bytes = field(default=b"", repr=False)  # the signed answer to a parcel of another's, unopened

@@ -194,7 +194,9 @@ class Peer:
         """Give the peer's address table for a channel. Raises Barred when it has none."""
         table = self.addresses.get(channel)
         if not table:
-            raise Barred(f"{self.id} has no {channel} address", hint=f"fleet peer set {self.id} {channel}.…=…")
+            raise Barred(
+                f"{self.id} has no {channel} address", address=True, hint=f"fleet peer set {self.id} {channel}.…=…"
+            )
         return table
 
 

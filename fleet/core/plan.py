@@ -20,6 +20,7 @@ class Road:
     link: Link
     layer: str = ""
     timeout: float = 0.0  # the setting of channel or peer, seconds; 0 = the house's
+    stretch: float = 1.0  # our own deadlines are so much longer: this node suspects itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step
     allowed = [road for road in _allowed(roads, wish) if nudge or road.traits.carries]
     if wish.pinned:
         return tuple(_step(road, 0.0) for road in allowed)
-    failed = {road.layer for road in roads if road.layer and road.link.health is not Health.HEALTHY}
+    failed = _failed(roads)
     ranked = sorted(range(len(allowed)), key=lambda i: (_rank(allowed[i], failed), i))
     return tuple(_step(allowed[i], hedge_delay(allowed[i])) for i in ranked)
 
@@ -73,19 +74,29 @@ def _allowed(roads: Sequence[Road], wish: Wish) -> list[Road]:
     return own + [road for road in usable if road not in own] if wish.kind.then_all else own
 
 
-def _rank(road: Road, failed: set[str]) -> int:
-    """Rank a road; equal ranks keep the configured order."""
+def _failed(roads: Sequence[Road]) -> dict[str, float]:
+    """Say when each layer last failed, of those with a link that is not healthy."""
+    failed: dict[str, float] = {}
+    for road in roads:
+        if road.layer and road.link.health is not Health.HEALTHY:
+            failed[road.layer] = max(road.link.failed_at, failed.get(road.layer, road.link.failed_at))
+    return failed
+
+
+def _rank(road: Road, failed: Mapping[str, float]) -> int:
+    """Rank a road; equal ranks keep the configured order. What proved itself since its layer failed keeps its place."""
     if road.traits.spare:
         return 4
     if road.link.health is Health.HEALING:
         return 3 if road.traits.pings else 2
-    return 1 if road.layer in failed and road.link.health is Health.HEALTHY and road.link.untried else 0
+    doubtful = road.layer in failed and (road.link.untried or road.link.proven_at < failed[road.layer])
+    return 1 if doubtful and road.link.health is Health.HEALTHY else 0
 
 
 def _step(road: Road, hedge: float) -> Step:
     limit = road.timeout or policy.DEADLINES.get(road.name, policy.DEADLINE)
     if road.link.health is not Health.HEALTHY and road.traits.pings:
-        limit = min(limit, policy.DEADLINE_DEGRADED)
+        limit = min(limit, policy.DEADLINE_DEGRADED * road.stretch)
     return Step(road.name, limit, hedge, road.traits.replies, road.traits.carries)
 
 

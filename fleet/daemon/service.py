@@ -111,6 +111,7 @@ class Node:
         self.roster = Roster(identity, self.settings.peers, {}, self.world.now)
         self.links = Links(self.world, traits, self.settings.channels)
         self.links.on_change = self.exchange.link_changed
+        self.links.known = lambda: self.roster.changes
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
         self.hops = Hops(self.roster)
         opener = Opener(self.roster, self.hops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fleet import __version__
@@ -20,6 +21,7 @@ NOTICES = 5  # so many at most …
 NOTICE_LIFE = 86_400_000  # … and none that is older, ms
 
 
+NO_ADDRESS = {"state": "none", "rtt_ms": None, "reason": "no address"}
 WAITING_SHOWN = 1_000  # in figures that are asked for all the time; `fleet status` counts on
 
 
@@ -63,8 +65,12 @@ class Sight:
             "trust": node.exchange.level(peer), "agents": list(peer.agents), "capabilities": list(peer.capabilities),
             "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
             "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else None,
-            "channels": {name: _link_words(link) for name, link in links.items()},
+            "channels": self._links(peer, links),
         }  # fmt: skip
+
+    def _links(self, peer: Peer, links: Mapping[str, Link]) -> dict[str, Any]:
+        has = self._node.links.has_address
+        return {name: _link_words(link) if has(peer.id, name) else dict(NO_ADDRESS) for name, link in links.items()}
 
     def known(self, node: str) -> Peer:
         """Find a peer. Raises UnknownPeer."""
@@ -96,7 +102,7 @@ class Sight:
                 {"channel": s.channel, "deadline_ms": round(s.deadline * 1000), "hedge_ms": round(s.hedge * 1000)}
                 for s in steps
             ],
-            "links": {name: _link_words(link) for name, link in node.links.snapshot(peer.id).items()},
+            "links": self._links(peer, node.links.snapshot(peer.id)),
         }  # fmt: skip
 
     def stats(self) -> dict[str, Any]:

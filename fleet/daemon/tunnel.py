@@ -185,6 +185,7 @@ class Tunnels:
                 node.roster.set_words(tunnel.peer, words)
             elif self._wants_broker(end.url):
                 node.roads.channels["nats"].also(end.local)  # type: ignore[attr-defined]
+                node.links.ask_again()
         node.exchange.poke(tunnel.peer)
 
     def _wants_broker(self, url: str) -> bool:

@@ -70,7 +70,7 @@ class Attempts:
                 outcome = await channel.send(peer, parcel, step.deadline)
             return self._weigh(blank, outcome, cargo, channel.traits.framed)
         except Barred as error:
-            return replace(blank, result=Result.BARRED, reason=error.message, unsent=True)
+            return replace(blank, result=Result.BARRED, reason=error.message, unsent=True, homeless=error.address)
         except Faulty as error:
             return replace(blank, result=Result.FAULTY, reason=error.message, security=error.security, unsent=True)
         except Unreachable as error:

@@ -41,6 +41,11 @@ class Journey:
         return any(attempt.result is Result.DEFERRED and not attempt.unsent for attempt in self.attempts)
 
     @property
+    def tries(self) -> list[Attempt]:
+        """The attempts worth writing down: not of roads without an address, unless there was no other."""
+        return [attempt for attempt in self.attempts if not attempt.homeless] or self.attempts
+
+    @property
     def retry_after(self) -> float:
         """The longest time any road asked to be left alone, seconds."""
         return max((attempt.retry_after for attempt in self.attempts), default=0.0)
@@ -143,6 +148,8 @@ class Cascade:
 
     def credit(self, attempt: Attempt) -> None:
         """Tell the link what the attempt means for it."""
+        if attempt.homeless:
+            self._links.without_address(attempt.peer, attempt.channel)
         evidence = EFFECTS[attempt.result].link
         if evidence is not None:
             self._links.credit(

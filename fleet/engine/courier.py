@@ -225,7 +225,7 @@ class Courier:
         receipt = journey.proven.receipt if journey.proven is not None else None
         settlement = settle(receipt, batch.rows, now) if receipt is not None else Settlement()
         changes = settlement.changes + self._unsettled(batch, journey, settlement, now)
-        store.ledger.record(journey.attempts)
+        store.ledger.record(journey.tries)
         if receipt is not None:
             store.ledger.answered(batch.number)
         if settlement.renew_above >= 0:

@@ -62,7 +62,8 @@ class Healer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def look(self) -> None:
-        """Start the pings that are due, within the node's allowance for one tick; who got none comes first next time."""
+        """Judge what is shared, then start the pings that are due, within the allowance; who got none comes first next."""
+        self._links.look()
         allowance = max(1, int(policy.PINGS_PER_SECOND * policy.HEALER_TICK))
         peers = [peer for peer in self._roster.peers() if peer.enabled and peer.seal]
         for peer in [peer for peer in peers if peer.id >= self._next] + [peer for peer in peers if peer.id < self._next]:
@@ -103,7 +104,7 @@ class Healer:
 
     def _start(self, peer: Peer, road: Road) -> None:
         degraded = road.link.health is not Health.HEALTHY
-        deadline = policy.PING_DEADLINE_DEGRADED if degraded else policy.PING_DEADLINE
+        deadline = (policy.PING_DEADLINE_DEGRADED if degraded else policy.PING_DEADLINE) * road.stretch
         key = (peer.id, road.name)
         task = asyncio.ensure_future(self.ping(peer, road.name, deadline))
         self._asking[key] = task

@@ -58,6 +58,7 @@ class Roster:
         self._members: dict[str, _Member] = {}
         self._peers: dict[str, Peer] = {}
         self._kids: dict[bytes, tuple[str, bytes, int]] = {}  # kid → node, key, until when (ms; 0 = no end)
+        self.changes = 0  # how often what is known of anybody changed
         self._known_frames: dict[bytes, str] = {}  # intros verified before need not be verified again
         self.revocation = Revocation(v=1, fleet=me.fleet, version=0)
         self.revocation_frame = b""
@@ -215,6 +216,7 @@ class Roster:
         return "static" if node in self._static else "dynamic" if node in self._dynamic else "member"
 
     def _rebuild(self, node: str) -> None:
+        self.changes += 1
         old = self._peers.pop(node, None)
         if old is not None:
             for key in filter(None, (old.key, old.previous)):

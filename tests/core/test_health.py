@@ -21,7 +21,7 @@ TABLE = cells("""
 | HEALING  | HEALING | HEALTHY | BROKEN   | BROKEN | HEALING  | HEALING | HEALING  | HEALING |
 """)
 CELLS = [(row, column, cell) for (row, column), cell in TABLE.items()]
-GOOD, BAD, FATAL, INBOUND, MENDED = Evidence
+GOOD, BAD, FATAL, INBOUND, MENDED, SHARED = Evidence
 
 
 @pytest.mark.parametrize(("row", "column", "cell"), CELLS, ids=[f"{row}-{column}" for row, column, _ in CELLS])

@@ -75,6 +75,11 @@ def test_a_security_fault_is_marked_as_one() -> None:
     assert not attempt(Faulty("wrong password")).security
 
 
+def test_who_has_no_address_is_told_from_who_cannot_take_this_parcel() -> None:
+    assert attempt(Barred("b has no ssh address", address=True)).homeless
+    assert not attempt(Barred("too many bytes")).homeless
+
+
 def test_a_channel_that_hangs_costs_the_deadline_and_no_more() -> None:
     found = attempt(Outcome.taken("never"), delay=100.0)
     assert (found.result, found.ms, found.reason) == (Result.DEFERRED, 3000.0, "no answer within 3 s")

@@ -122,7 +122,7 @@ def test_roads_come_in_their_order_with_layer_and_timeout() -> None:
         links.credit("b", "git", Evidence.BAD)
         nats, git = links.roads(PEER)
         assert (nats.name, nats.layer, nats.timeout, nats.traits) == ("nats", "tailnet", 7.0, ROADS["nats"])
-        assert (git.name, git.layer, git.link.health) == ("git", "", D)
+        assert (git.name, git.layer, git.link.health) == ("git", "git", D)
         assert links.roads(Peer(id="c"))[1].timeout == 12.0
 
     told(story)

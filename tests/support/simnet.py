@@ -29,6 +29,7 @@ class SimNet:
         self.sky = Sky()
         self.members: set[str] = set()  # who has an address
         self.asleep: set[str] = set()
+        self.homeless: set[tuple[str, str]] = set()  # (node, road): nobody knows its address there
         self.doors: dict[tuple[str, str], tuple[SimChannel, Deliver]] = {}
         self.boxes: dict[tuple[str, str], Box] = {}
         self.bugs: list[str] = []  # what a receiver's deliver raised

@@ -90,6 +90,8 @@ class SimChannel:
 
     async def send(self, peer: Peer, parcel: Parcel, timeout: float) -> Outcome:
         """Carry a parcel through the weather."""
+        if (peer.id, self.name) in self.net.homeless:
+            raise Barred(f"{peer.id} has no {self.name} address", address=True)
         if peer.id not in self.net.members:
             raise Barred(f"{peer.id} has no {self.name} address")
         if len(parcel) > self.traits.max_bytes + 4096:
