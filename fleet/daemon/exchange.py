@@ -128,6 +128,7 @@ class Exchange:
             "link", peer=change.peer, channel=change.channel, old=change.old.value, new=change.new.value,
             reason=change.reason,
         )  # fmt: skip
+        self._node.watchdog.link_changed(change)
         self._node.task(self._keep_link(change.peer, change.channel, change.link))
         self.events.tell("link", peer=change.peer, channel=change.channel, state=change.new.value, reason=change.reason)
         opened = change.new in (Health.HEALING, Health.HEALTHY)  # a road that got worse is no reason to try again at once

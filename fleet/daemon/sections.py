@@ -112,7 +112,6 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     finished: Annotated[float, rules.duration(3600, 3660 * DAY)] = policy.KEEP_FINAL
     custody: Annotated[float, rules.duration(3600, 366 * DAY)] = policy.CUSTODY_LIFE
     audit: Annotated[float, rules.duration(DAY, 3660 * DAY)] = policy.AUDIT_KEEP
-    audit: Annotated[float, rules.duration(DAY, 3660 * DAY)] = policy.AUDIT_KEEP
     free: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.DISK_WATERMARK
     unread: Annotated[int, rules.size(1 << 20, 1 << 50)] = policy.UNREAD_BYTES
 
