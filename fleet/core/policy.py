@@ -150,6 +150,7 @@ SESSIONS = 64  # open at once on one node; the longest silent goes
 SESSION_LOOK = 15.0  # seconds between two looks whether the processes of the sessions still live
 HANDOVER_LEASE = 60_000  # ms a hook has to print what it was given and to say so; hooks live 10 s
 HANDOVER_SCAN = 2_000  # rows of unread mail that are looked through for one session
+HANDOVER_TEXT = 10_000  # characters put into a session at once; what Claude Code takes of a hook
 HANDOVER_LETTERS = 32  # messages handed over at once; more do not fit into a session's 10,000 characters
 GATHER = 0.05  # seconds in which more mail may come: one text for all
 PUSHES = 20  # texts a busy session is sent before one of its hooks is heard again; Claude Code queues 50 messages
