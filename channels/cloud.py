@@ -159,6 +159,12 @@ class Cloud:
             except TimeoutError:
                 continue
 
+    async def examine(self, peers: Sequence[Peer], timeout: float) -> str:
+        """List our mailbox in every store that the configuration names; says how many answered. Raises RoadError."""
+        for url in self._named:
+            await self._place(url).bucket.list(f"{self._fleet}/{self._node}")
+        return f"{len(self._named)} answered" if self._named else "none is configured"
+
     async def forget(self, peer: Peer, pids: Sequence[str]) -> None:
         """Delete parcels from the peer's mailbox; what an earlier life put is looked up."""
         try:

@@ -175,6 +175,12 @@ class Git:
             except TimeoutError:
                 continue
 
+    async def examine(self, peers: Sequence[Peer], timeout: float) -> str:
+        """Ask the remotes that the configuration names for our refs; says how many answered. Raises RoadError."""
+        for remote in self._named:
+            await self._remote(remote).incoming.ask()
+        return f"{len(self._named)} answered" if self._named else "none is configured"
+
     async def forget(self, peer: Peer, pids: Sequence[str]) -> None:
         """Take parcels out of the peer's mailbox."""
         try:

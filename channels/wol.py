@@ -149,6 +149,14 @@ class Wol:
             return found
         return [Segment(one.card, one.address, broadcast) for one in found[:1]] if card else [Segment("", "", broadcast)]
 
+    async def examine(self, peers: Sequence[Peer], timeout: float) -> str:
+        """Look for the networks in which the peers would be woken, waking none. Raises Barred, Faulty or Unreachable."""
+        known = [peer for peer in peers if peer.addresses.get(self.name)]
+        for peer in known:
+            if not await asyncio.to_thread(self._targets, peer):
+                raise Unreachable("this machine stands in no network that can be woken")
+        return f"{len(known)} peers" if known else "nobody is to be woken"
+
     async def listen(self, deliver: Deliver) -> None:
         """Wait for nothing: network cards listen, programs do not."""
         await asyncio.Event().wait()

@@ -70,6 +70,11 @@ class Incoming:
             raise failed[0]
         return busy
 
+    async def ask(self) -> int:
+        """Ask how many mailboxes are for us, taking nothing in. Raises RoadError."""
+        await asyncio.to_thread(self._repository.make)
+        return len(await self._look())
+
     async def _look(self) -> dict[str, str]:
         """Ask which refs are for us: sender → object."""
         out = await self._run("ls-remote", "--", REMOTE, f"{self._place}*")

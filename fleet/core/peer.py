@@ -186,6 +186,7 @@ class Peer:
     host_key: str = ""
     mac: str = ""
     tls: str = ""
+    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     timeout: float = 0.0
     layers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     addresses: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
@@ -233,6 +234,7 @@ def merge(
         host_key=manifest.host_key if manifest else "",
         mac=manifest.mac if manifest else "",
         tls=manifest.tls if manifest else "",
+        versions=MappingProxyType(dict(manifest.versions)) if manifest else MappingProxyType({}),
         timeout=float(words.get("timeout", 0.0)),
         layers=MappingProxyType({str(k): str(v) for k, v in dict(words.get("layer", {})).items()}),
         addresses=MappingProxyType({channel: MappingProxyType(table) for channel, table in addresses.items()}),

@@ -1,4 +1,4 @@
-"""The commands about this node and its peers: status, peers, peer, ping, explain, doctor, reset; never judges one."""
+"""The commands about this node and its peers: status, peers, peer, ping, explain, reset; never judges one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fleet.errors import UsageError
 from fleet.faces import render
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
-from fleet.faces.verdicts import DONE, FAILED, NOT_TAKEN
+from fleet.faces.verdicts import NOT_TAKEN
 
 
 def status(args: Namespace, call: Caller, screen: Screen) -> int:
@@ -116,17 +116,6 @@ def explain(args: Namespace, call: Caller, screen: Screen) -> int:
         [(step["channel"], f"{step['deadline_ms']} ms", f"{step['hedge_ms']} ms") for step in found["plan"]],
     )
     return 0
-
-
-def doctor(args: Namespace, call: Caller, screen: Screen) -> int:
-    """Print what was looked at; something that failed is exit 1."""
-    found = call.ask("doctor")
-    if screen.json:
-        screen.value(found)
-    else:
-        rows = [(check["id"], check["status"], check["why"], check["fix"]) for check in found["checks"]]
-        screen.table(("check", "status", "why", "fix"), rows)
-    return FAILED if any(check["status"] == "failed" for check in found["checks"]) else DONE
 
 
 def reset(args: Namespace, call: Caller, screen: Screen) -> int:

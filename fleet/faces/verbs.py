@@ -6,6 +6,7 @@ while no daemon runs; a verb without it needs one.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,9 @@ import msgspec
 
 from fleet import __version__
 from fleet.errors import NoDaemon, NotFound, UsageError
-from fleet.faces import asked, checks, views
+from fleet.faces import asked, views
+from fleet.faces.doctor import patients
+from fleet.faces.doctor.round import go_round
 from fleet.store import Store
 
 if TYPE_CHECKING:
@@ -132,7 +135,15 @@ async def _sessions(node: Node, words: asked.Words) -> Any:
 
 
 async def _doctor(node: Node, words: asked.Words) -> Any:
-    return {"checks": checks.of_node(node.paths, node.reader)}
+    return await go_round(patients.of_node(node), node.log)
+
+
+async def _mend(node: Node, words: asked.Words) -> Any:
+    return await go_round(patients.of_node(node), node.log, fix=True)
+
+
+def _examine(house: House, *, fix: bool) -> Any:
+    return asyncio.run(go_round(patients.of_house(house), lambda event, **fields: None, fix=fix))
 
 
 async def _here(node: Node, words: asked.Words) -> Any:
@@ -219,7 +230,8 @@ VERBS: dict[str, Verb] = {
     "drop": _counter(asked.One, lambda mail, words: mail.drop(words.id)),
     "here": Verb(asked.Words, _here),
     "explain": Verb(asked.Question, _explain, lambda house, words: house.explain(words.peer, words.type)),
-    "doctor": Verb(asked.Words, _doctor, lambda house, words: {"checks": checks.of_node(house.paths, house.store)}),
+    "doctor": Verb(asked.Words, _doctor, lambda house, words: _examine(house, fix=False)),
+    "mend": Verb(asked.Words, _mend, lambda house, words: _examine(house, fix=True)),
     "status": Verb(asked.Words, _status),
     "peers": Verb(asked.Words, _peers),
     "sessions": Verb(asked.Words, _sessions),

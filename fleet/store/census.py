@@ -26,6 +26,8 @@ _OPEN = """WITH found AS (SELECT peer, count(*) AS count, min(row) AS first
 _ENDED = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE status = ? AND final_at >= ? LIMIT ?)"
 _UNREAD = "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE status = 0 LIMIT ?)"
 _UNREAD_BYTES = "SELECT coalesce(sum(length(content)), 0) FROM inbox WHERE status = 0 AND sender = ?"
+_LATEST = """SELECT max(coalesce((SELECT created FROM outbox ORDER BY row DESC LIMIT 1), 0),
+                        coalesce((SELECT received FROM inbox ORDER BY row DESC LIMIT 1), 0))"""
 _KEPT = "SELECT count(*) FROM (SELECT 1 FROM custody WHERE ended = 0 LIMIT ?)"
 
 
@@ -58,6 +60,10 @@ class Census:
     def kept(self) -> int:
         """Count the parcels kept for others."""
         return int(self._conn.execute(_KEPT, (MOST,)).get)
+
+    def latest(self) -> int:
+        """When the latest message was accepted or came in, ms since the epoch; 0 = there is none."""
+        return int(self._conn.execute(_LATEST).get)
 
     @property
     def version(self) -> int:

@@ -190,6 +190,10 @@ class Database:
             other.close()
         return there
 
+    def interrupt(self) -> None:
+        """Break off what the connection does now, from any thread; it raises StoreError there."""
+        self.conn.interrupt()
+
     def integrity(self) -> list[str]:
         """Let SQLite look for damage; gives what it finds, nothing when the file is sound."""
         with _translated(self.path):
