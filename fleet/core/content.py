@@ -10,17 +10,16 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from fleet.core.actions import DEFAULTS, LEVELS, Action
 from fleet.core.claims import claims, fires
+from fleet.core.screened import UNSCREENED, Body, Found, Screened
 
 if TYPE_CHECKING:
     from fleet.core.sealing import Secret
 
-Body = str | dict[str, Any]
 Path = tuple[Any, ...]  # "body" or "context", then numbers in lists and (number, key) in objects
 
 
@@ -30,35 +29,6 @@ FINDINGS_LIMIT = 2000  # of one message; what holds more is a dump of a database
 ROUNDS = 4  # looks at one text, so that a second screening finds nothing that the first left
 PLACE_LIMIT = 120  # characters of a place
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One finding: which kind, where (`body.a[2].b`), what is done with it."""
-
-    kind: str
-    place: str
-    action: Action
-
-
-@dataclass(frozen=True, slots=True)
-class Screened:
-    """What screening a message came to; `body` and `context` are the very objects that came when nothing changed."""
-
-    body: Body
-    context: dict[str, Any] | None
-    found: tuple[Found, ...] = ()  # those that are blocked first
-    count: int = 0  # also those that are not kept
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the message may not cross."""
-        return bool(self.found) and self.found[0].action is Action.BLOCK
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was replaced."""
-        return bool(self.found) and not self.blocked
 
 
 class ContentGate:
@@ -72,27 +42,29 @@ class ContentGate:
         self._stamps = tuple(zlib.crc32(repr(acts).encode()) for acts in self._levels)
         self._key = key
 
-    def screen(self, body: Body, context: dict[str, Any] | None, level: int) -> Screened:
+    def screen(self, body: Body, context: dict[str, Any] | None, peer: str, level: int) -> Screened:
         """Say what of a message may cross to or from a peer of a level; bodies are bounded before (canonical.bound)."""
         acts = self._levels[level]
         if not acts or not fires(acts, body, context):
-            return Screened(body, context)
-        return _Screening(acts, self._key().reveal()).run(body, context)
+            return Screened(body, context, self._stamps[level])
+        look = _Look(acts, self._key().reveal())
+        new_body, new_context = look.value(body, ("body",), ""), look.value(context, ("context",), "")
+        if look.blocked:
+            return Screened(
+                body, context, UNSCREENED, (*look.blocked, *look.marked), look.count, self._refusal(look, peer, level)
+            )
+        return Screened(new_body, new_context, self._stamps[level], tuple(look.marked), look.count)
 
     def stamp(self, level: int) -> int:
         """Give the number of the actions at a level: what was screened by the same number need not be screened again."""
         return self._stamps[level]
 
-    def refusal(self, screened: Screened, peer: str, level: int) -> str:
-        """Say in one line why a message may not cross, and what would change it; empty when it may."""
-        if not screened.blocked:
-            return ""
-        blocked = [found for found in screened.found if found.action is Action.BLOCK]
-        named = ", ".join(f"{found.kind} at {found.place}" for found in blocked[:NAMED])
-        more = " and more" if screened.count > NAMED else ""
-        kinds = {found.kind for found in blocked}
+    def _refusal(self, look: _Look, peer: str, level: int) -> str:
+        named = ", ".join(f"{found.kind} at {found.place}" for found in look.blocked[:NAMED])
+        more = f" and {len(look.blocked) - NAMED} more" if len(look.blocked) > NAMED else ""
+        kinds = {found.kind for found in look.blocked}
         better = [at for at in range(level + 1, LEVELS) if not any(self._blocks(kind, at) for kind in kinds)]
-        remedy = f"take it out, or fleet trust {peer} {better[0]}" if better else "take it out"
+        remedy = f"take it out, or fleet trust {peer} {better[0]}" if better and kinds <= DEFAULTS.keys() else "take it out"
         return f"content: {named}{more}; {peer} has level {level}; {remedy}"
 
     def _blocks(self, kind: str, level: int) -> bool:
@@ -109,36 +81,27 @@ class ContentGate:
         return f"level {level}: " + ("; ".join(parts) + "; the rest passes" if parts else "everything passes")
 
 
-class _Screening:
-    """One message under the precise look."""
+class _Look:
+    """The precise look at one message: what it found, and the values that take the place of others."""
 
     def __init__(self, acts: Mapping[str, Action], key: bytes) -> None:
         self._acts = acts
         self._key = key
-        self._found: list[Found] = []
-        self._count = 0
+        self.blocked: list[Found] = []
+        self.marked: list[Found] = []
+        self.count = 0
 
-    def run(self, body: Body, context: dict[str, Any] | None) -> Screened:
-        new_body = self._value(body, ("body",), "")
-        new_context = self._value(context, ("context",), "")
-        if self._count > FINDINGS_LIMIT:
-            self._note(f"more than {FINDINGS_LIMIT} findings", ("body",), Action.BLOCK)
-        found = sorted(self._found, key=lambda one: one.action is not Action.BLOCK)
-        if found and found[0].action is Action.BLOCK:
-            new_body, new_context = body, context
-        return Screened(new_body, new_context, tuple(found), self._count)
-
-    def _value(self, value: Any, path: Path, key: str) -> Any:
+    def value(self, value: Any, path: Path, key: str) -> Any:
         """Give a value back, or another one of the same shape when something in it was replaced."""
         if type(value) is str:
             return self._text(value, path, key)
         if type(value) is dict:
             self._names(value, path)
-            inner = [self._value(item, (*path, (at, name)), name) for at, (name, item) in enumerate(value.items())]
+            inner = [self.value(item, (*path, (at, name)), name) for at, (name, item) in enumerate(value.items())]
             same = all(map(is_, inner, value.values()))
             return value if same else dict(zip(value, inner, strict=True))
         if type(value) is list:
-            inner = [self._value(item, (*path, at), key) for at, item in enumerate(value)]
+            inner = [self.value(item, (*path, at), key) for at, item in enumerate(value)]
             return value if all(map(is_, inner, value)) else inner
         return value
 
@@ -155,7 +118,7 @@ class _Screening:
             last = 0
             for start, end, kind in claims(text, key, self._acts):
                 action = self._acts.get(kind)
-                if action is not None and self._count <= FINDINGS_LIMIT:
+                if action is not None and self.count < FINDINGS_LIMIT:
                     self._note(kind, path, action)
                     pieces += (text[last:start], self._mark(kind, text[start:end], action))
                     last = end
@@ -165,9 +128,12 @@ class _Screening:
         return text
 
     def _note(self, kind: str, path: Path, action: Action) -> None:
-        self._count += 1
-        if len(self._found) < FINDINGS_KEPT or action is Action.BLOCK:
-            self._found.append(Found(kind, place(path), action))
+        self.count += 1
+        if self.count == FINDINGS_LIMIT:
+            self.blocked.append(Found(f"{FINDINGS_LIMIT} findings", place(path), Action.BLOCK))
+        kept = self.blocked if action is Action.BLOCK else self.marked
+        if len(kept) < FINDINGS_KEPT:
+            kept.append(Found(kind, place(path), action))
 
     def _mark(self, kind: str, value: str, action: Action) -> str:
         if action is not Action.HASH:

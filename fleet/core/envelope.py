@@ -166,6 +166,11 @@ def stamp(content_bytes: bytes, seq: int, exp: int) -> bytes:
     return b'{"seq":%d,"exp":%d,' % (seq, exp) + content_bytes
 
 
+def size_of(body: str | dict[str, Any]) -> int:
+    """Count the bytes of a body as they are limited: plain ASCII as it is, everything else as its JSON."""
+    return len(body) if type(body) is str and body.isascii() else len(canonical.encode(body))
+
+
 def read(data: bytes) -> Envelope:
     """Read one envelope strictly. Raises Malformed for size, shape, ranges, depth, or a second spelling."""
     if len(data) > policy.ENVELOPE_LIMIT:

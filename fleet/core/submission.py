@@ -26,7 +26,9 @@ from fleet.core.envelope import (
     digest,
     is_message_id,
     make_id,
+    size_of,
 )  # fmt: skip
+from fleet.core.screened import UNSCREENED, Body, Found, Screened
 from fleet.errors import Malformed, TooLarge, UnknownPeer, UnknownType, UsageError
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z")
@@ -70,6 +72,9 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     size: int
     refused: str = ""  # a gate's reason at submit: the row is born REFUSED
     held_until: int = 0  # the row is born HELD
+    screened: int = UNSCREENED  # what the content gate judged by
+    found: tuple[Found, ...] = ()  # … and found
+    asked: bytes = b""  # digest of what was asked, where the content gate changed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Desk:
     limit: int = policy.MESSAGE_LIMIT
     knows: Callable[[str], bool] = lambda node: True
     channels: tuple[str, ...] = ()
+    screen: Callable[[str, Body, dict[str, Any] | None], Screened] = lambda node, body, context: Screened(body, context)
 
 
 _decode = msgspec.json.Decoder(Submission).decode
@@ -108,19 +114,30 @@ def draft_of(asked: Submission, desk: Desk, now: int, dice: bytes) -> Draft:
     expires = now + int((seconds(asked.ttl) if asked.ttl is not None else kind.ttl) * 1000)
     made = int(asked.id[:12], 16) if asked.id and is_message_id(asked.id) else now  # asked again, it is the same message
     envelope = _envelope(asked, made, expires, dice)
-    try:
-        data = canonical.encode(envelope)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"the body cannot be written as JSON: {error}") from None
-    body = asked.body if asked.payload is None else envelope.body
-    size = len(body) if type(body) is str and body.isascii() else len(canonical.encode(body))
+    data = _written(envelope)
+    screened = desk.screen(asked.to, envelope.body, envelope.context)
+    original = b""
+    if screened.changed:
+        original = digest(content(data, 0, expires))
+        data = _written(msgspec.structs.replace(envelope, body=screened.body, context=screened.context))
+    size = size_of(screened.body)
     if size > desk.limit or len(data) > policy.ENVELOPE_LIMIT:
         raise TooLarge(
             f"the body has {size} bytes, the limit is {desk.limit} (hard limit {policy.ENVELOPE_LIMIT} as encoded)",
             hint="put the text into a file both sides can reach and send its name",
         )
     cut = content(data, 0, expires)
-    return Draft(envelope.id, asked.to, asked.type, envelope.priority, cut, digest(cut), expires, asked.channel, now, size)
+    return Draft(
+        envelope.id, asked.to, asked.type, envelope.priority, cut, digest(cut), expires, asked.channel, now, size,
+        screened.refusal, 0, screened.stamp, screened.found, original,
+    )  # fmt: skip
+
+
+def _written(envelope: Envelope) -> bytes:
+    try:
+        return canonical.encode(envelope)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"the body cannot be written as JSON: {error}") from None
 
 
 def _envelope(asked: Submission, now: int, expires: int, dice: bytes) -> Envelope:

@@ -53,7 +53,8 @@ class Exchange:
         found = self.couriers.get(peer)
         if found is None:
             node = self._node
-            dispatch = Dispatch(peer, node.roster, node.links, node.kinds, node.settings.content.limit, node.world)
+            dispatch = Dispatch(peer, node.roster, node.links, node.kinds, node.settings.content.limit, node.world,
+                                node.screening)  # fmt: skip
             found = self.couriers[peer] = Courier(peer, dispatch, node.hands)
             self._peer_tasks[peer] = asyncio.ensure_future(supervise(f"courier {peer}", found.run, self._node.log))
         return found

@@ -12,8 +12,10 @@ from fleet.core.envelope import Kind, kind_of, read, stamp
 from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.lifecycle import Event, State, Status
 from fleet.core.peer import Peer
+from fleet.core.screened import UNSCREENED, Body, Screened
 from fleet.core.submission import Desk, Draft, Submission, draft_of
 from fleet.engine.roster import Roster
+from fleet.engine.screening import Screening
 from fleet.engine.waiting import Waiting, reached, state_of
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
@@ -30,7 +32,7 @@ class Mailroom:
 
     def __init__(
         self, writer: Writer, reader: Store, roster: Roster, waiting: Waiting, kinds: Mapping[str, Kind], limit: int,
-        channels: Sequence[str], world: World,
+        channels: Sequence[str], world: World, screening: Screening,
     ) -> None:  # fmt: skip
         """Take the writer, a store to read from on the loop's thread, and what messages are checked against."""
         self._writer = writer
@@ -41,7 +43,8 @@ class Mailroom:
         self._limit = limit
         self._world = world
         self._said: dict[tuple[str, str], tuple[Peer, str]] = {}  # what our gates said of (peer, type)
-        self._desk = Desk(kinds, limit, self._knows, tuple(channels))
+        self._screening = screening
+        self._desk = Desk(kinds, limit, self._knows, tuple(channels), self._screen)
         self.poke: Callable[[str], None] = lambda peer: None
         self.on_mail: Callable[[str, int], None] = lambda sender, count: None
         self.on_owed: Callable[[str], None] = lambda peer: None
@@ -53,6 +56,11 @@ class Mailroom:
         if self._roster.revoked(node):
             raise GateRefused(f"membership: the root revoked {node}", hint="fleet invite, if it shall come back")
         return node in self._roster
+
+    def _screen(self, node: str, body: Body, context: dict[str, Any] | None) -> Screened:
+        """Ask the content gate; mail to oneself crosses to nobody."""
+        peer = self._roster.get(node)
+        return Screened(body, context) if peer is None else self._screening.outgoing(peer, body, context)
 
     async def submit(self, asked: Sequence[Submission]) -> list[dict[str, Any]]:
         """Accept messages; one answer each, in order, after the fsync: the id and state, or the error."""
@@ -69,7 +77,12 @@ class Mailroom:
                 continue
             (own if draft.peer == self._roster.me.node else drafts).append(draft)
             state = "refused" if draft.refused else "accepted"
-            answers.append({"id": draft.id, "to": draft.peer, "state": state})
+            answer: dict[str, Any] = {"id": draft.id, "to": draft.peer, "state": state}
+            if draft.refused:
+                answer["reason"] = draft.refused
+            elif draft.found:
+                answer["content"] = [{"kind": one.kind, "place": one.place, "action": one.action} for one in draft.found]
+            answers.append(answer)
         if drafts:
             await self._accept(drafts, answers, now)
         if own:
@@ -81,7 +94,7 @@ class Mailroom:
             raise DiskFull("too little space is left on the disk: nothing was accepted", hint="fleet doctor")
         draft = draft_of(asked, self._desk, now, dice)
         refusal = self._refusal(draft)
-        return msgspec.structs.replace(draft, refused=refusal) if refusal else draft
+        return msgspec.structs.replace(draft, refused=refusal, screened=UNSCREENED) if refusal else draft
 
     def _refusal(self, draft: Draft) -> str:
         """Ask our gates for the caller's sake, once per peer as it stands and type; the draft's size was checked."""

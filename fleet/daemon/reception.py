@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from fleet.core.channel import Answer
+from fleet.core.content import ContentGate
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
 from fleet.daemon import settings as configuration
@@ -28,6 +29,7 @@ from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
 from fleet.engine.receiver import BUSY, Ears, Receiver
 from fleet.engine.roster import Roster
+from fleet.engine.screening import Screening
 from fleet.engine.settling import settle_late
 from fleet.engine.world import World, real_world
 from fleet.engine.writer import Writer
@@ -120,11 +122,12 @@ class Reception:
         roster, world = self._roster, self._world
         hops, gossip = Hops(roster), Gossip(roster, world)
         gossip.on_revoked = self._later
+        gate = ContentGate(lambda: roster.me.fleet_keys[0], self._settings.content.actions)
         return Ears(
             roster=roster, opener=Opener(roster, hops), hops=hops, introductions=Introductions(roster),
             writer=cast(Writer, AtOnce(self._store)), links=Links(world, {}, {}), gossip=gossip, world=world,
             kinds=self._settings.kinds(), limit=self._settings.content.limit, level=self._level,
-            clock_unsure=lambda: False,
+            screening=Screening(gate, self._level), clock_unsure=lambda: False,
             on_mail=_nothing, on_owed=_nothing, on_heard=_nothing, relay=_relay, on_certificate=self._later,
             on_receipt=self._settle, count=_nothing, proof=self._proof, log=_nothing,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from fleet.core.channel import Channel
+from fleet.core.content import ContentGate
 from fleet.core.envelope import kind_of
 from fleet.core.health import Link
 from fleet.core.peer import Peer
@@ -45,6 +46,7 @@ from fleet.engine.opening import Opener
 from fleet.engine.receiver import Ears, Receiver
 from fleet.engine.returns import Returns
 from fleet.engine.roster import Roster
+from fleet.engine.screening import Screening
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import World, real_world
 from fleet.engine.writer import Writer
@@ -113,6 +115,8 @@ class Node:
         self.links.on_change = self.exchange.link_changed
         self.links.known = lambda: self.roster.changes
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
+        gate = ContentGate(lambda: self.roster.me.fleet_keys[0], self.settings.content.actions)
+        self.screening = Screening(gate, self.exchange.level, self.exchange.count)
         self.hops = Hops(self.roster)
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
@@ -156,7 +160,7 @@ class Node:
         """Make what people and programs ask: the mailroom, the views, the operator's hand, the housekeeping."""
         self.mail = Mailroom(
             self.writer, self.reader, self.roster, self.waiting, self.kinds, self.settings.content.limit,
-            self.settings.order, self.world,
+            self.settings.order, self.world, self.screening,
         )  # fmt: skip
         self.mail.poke = self.exchange.poke
         self.mail.on_mail = self.exchange.mail_came
@@ -176,9 +180,9 @@ class Node:
     def _ears(self, opener: Opener) -> Ears:
         return Ears(
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
-            self.settings.content.limit, self.exchange.level, self.clock.unsure, self.exchange.mail_came, self.returns.owe,
-            self.exchange.heard, self.custodian.take, self.rotation.certificate_came, self.exchange.receipt_came,
-            self.exchange.count, self.exchange.proof, self.log,
+            self.settings.content.limit, self.exchange.level, self.screening, self.clock.unsure, self.exchange.mail_came,
+            self.returns.owe, self.exchange.heard, self.custodian.take, self.rotation.certificate_came,
+            self.exchange.receipt_came, self.exchange.count, self.exchange.proof, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:

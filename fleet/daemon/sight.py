@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fleet import __version__
 from fleet.core import policy
 from fleet.core.envelope import kind_of
-from fleet.core.gates import Case, Direction, judge
+from fleet.core.gates import Case, Direction, Finding, Verdict, judge
 from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.core.plan import Wish, plan
@@ -91,12 +91,13 @@ class Sight:
                 node.exchange.level(peer),
             )
         )  # fmt: skip
+        content = Finding("content", Verdict.CLEAR, node.screening.gate.describe(node.exchange.level(peer)))
         steps = plan(node.links.roads(peer), Wish(kind))
         return {
             "peer": peer.id, "type": word, "verdict": found.verdict.value,
             "gates": [
                 {"gate": f.gate, "verdict": f.verdict.value, "reason": f.reason, "until": f.until or None}
-                for f in found.findings
+                for f in (*found.findings, content)
             ],
             "plan": [
                 {"channel": s.channel, "deadline_ms": round(s.deadline * 1000), "hedge_ms": round(s.hedge * 1000)}

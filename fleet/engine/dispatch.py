@@ -17,8 +17,10 @@ from fleet.core.peer import Peer
 from fleet.core.plan import Step, Wish, backoff, longest, plan
 from fleet.engine.links import Links
 from fleet.engine.roster import Roster
+from fleet.engine.screening import Screening
 from fleet.engine.world import World
 from fleet.store import Store
+from fleet.store.audit_mail import record_content
 from fleet.store.outbox import Applied, Change, Row
 
 _EXPRESS = int(Priority.HIGH)
@@ -67,8 +69,9 @@ class Dispatch:
     """Picks batches for one peer."""
 
     def __init__(
-        self, peer: str, roster: Roster, links: Links, kinds: Mapping[str, Kind], limit: int, world: World
-    ) -> None:
+        self, peer: str, roster: Roster, links: Links, kinds: Mapping[str, Kind], limit: int, world: World,
+        screening: Screening,
+    ) -> None:  # fmt: skip
         """Take what plans and gates need; `limit` = bytes of body."""
         self._peer = peer
         self._roster = roster
@@ -76,6 +79,7 @@ class Dispatch:
         self._kinds = kinds
         self._limit = limit
         self._world = world
+        self._screening = screening
 
     def pick(self, store: Store, room: Room) -> Pick:
         """Lease up to `room` batches. Runs in a transaction."""
@@ -126,10 +130,13 @@ class Dispatch:
         changes: list[Change] = []
         words = dict.fromkeys(row.type for row in rows)
         findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in words}
+        stamp = self._screening.stamp(peer)
         for row in rows:
             found = findings[row.type]
-            if found.verdict is Verdict.CLEAR:
+            if found.verdict is Verdict.CLEAR and (row.inc or row.screened == stamp):
                 clear.append(row)
+            elif found.verdict is Verdict.CLEAR:
+                self._screen(store, peer, row, clear, changes)
             elif found.verdict is Verdict.HOLD:
                 changes.append(Change(row.row, Event.HOLD, due=found.until, reason=f"{found.gate}: {found.reason}"))
             else:
@@ -137,6 +144,16 @@ class Dispatch:
         if changes:
             picked.applied += store.outbox.apply(changes, self._world.now())
         return clear
+
+    def _screen(self, store: Store, peer: Peer, row: Row, clear: list[Row], changes: list[Change]) -> None:
+        """Look anew at what was screened for another level, by other settings or not at all."""
+        row, screened = self._screening.leased(peer, row)
+        if screened.refusal:
+            changes.append(Change(row.row, Event.REFUSE, reason=screened.refusal))
+            return
+        store.outbox.put_screened(row)
+        record_content(store.audit, "out", peer.id, row.id, screened.found, self._world.now())
+        clear.append(row)
 
     def plan_for(self, peer: Peer, word: str, pin: str, held_by: frozenset[str] = frozenset()) -> tuple[Step, ...]:
         """Plan one walk for a type of message as things stand now."""

@@ -19,6 +19,7 @@ from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.core.screened import Screened
 from fleet.core.sealing import kid_of
 from fleet.engine.gossip import Gossip, Letter
 from fleet.engine.hops import Hops
@@ -27,6 +28,7 @@ from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
 from fleet.engine.roster import Learned, Roster
+from fleet.engine.screening import Screening
 from fleet.engine.turns import Turn, Turns
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
@@ -50,6 +52,7 @@ class Ears:
     kinds: Mapping[str, Kind]
     limit: int  # bytes of body
     level: Callable[[Peer], int]
+    screening: Screening
     clock_unsure: Callable[[], bool]  # then nothing is called expired
     on_mail: Callable[[str, int], None]  # sender, how much of it is new
     on_owed: Callable[[str], None]
@@ -268,13 +271,21 @@ class _Gates:
             said = self._said[key] = f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
         return said
 
+    def screen(self, envelope: Envelope, cut: bytes) -> tuple[bytes, Screened]:
+        """Ask the content gate, the last one, about what the others let in."""
+        return self._ears.screening.incoming(self._peer, envelope, cut)
+
 
 def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
     envelope = read(item)
     cut = content(item, envelope.seq, envelope.exp)
     over = envelope.exp < now
     later = UNSURE if over and gates.clock_unsure else ""
-    return Arrival(envelope, cut, digest(cut), gates.refusal(envelope), over and not later, later)
+    refusal = gates.refusal(envelope)
+    if refusal or over:
+        return Arrival(envelope, cut, digest(cut), refusal, over and not later, later)
+    kept, screened = gates.screen(envelope, cut)
+    return Arrival(envelope, kept, digest(cut), screened.refusal, found=screened.found)
 
 
 def _store(learned: Learned, now: int, store: Store) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from fleet.core.content import ContentGate
 from fleet.core.envelope import Kind
 from fleet.core.peer import Peer
 from fleet.core.submission import Submission, read_line
@@ -27,6 +28,7 @@ from fleet.engine.at_once import AtOnce
 from fleet.engine.identity import Identity
 from fleet.engine.links import Links
 from fleet.engine.roster import Roster
+from fleet.engine.screening import Screening
 from fleet.engine.waiting import Waiting
 from fleet.engine.world import real_world
 from fleet.errors import FleetError, NoIdentity
@@ -119,6 +121,11 @@ class House:
         own = self.store.ledger.level(peer.id)
         return min(peer.trust if own is None else own, peer.ceiling)
 
+    @cached_property
+    def screening(self) -> Screening:
+        """The content gate, as the daemon asks it."""
+        return Screening(ContentGate(lambda: self.ring.fleet_keys[0], self.settings.content.actions), self.level)
+
     def explain(self, peer: str, word: str) -> dict[str, Any]:
         """Say what the gates and the plan would be, from what was known when the daemon stopped."""
         return Sight(cast("Node", self)).explain(peer, word)
@@ -130,7 +137,7 @@ class House:
         writer: Writer = AtOnce(self.store)  # type: ignore[assignment]
         return Mailroom(
             writer, self.store, self.roster, Waiting(), self.kinds, settings.content.limit, settings.order,
-            real_world(),
+            real_world(), self.screening,
         )  # fmt: skip
 
     def take_in_seeds(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fleet.core.lifecycle import Status
 from fleet.core.receipt import Entry, Fate
+from fleet.core.screened import Found
 from fleet.core.submission import Draft
 from fleet.store.audit import Audit
 from fleet.store.change import Applied, Standing
@@ -38,6 +39,8 @@ def record_born(audit: Audit, drafts: Sequence[Draft], now: int) -> None:
         if draft.refused or draft.held_until:
             kind = "refused_out" if draft.refused else "held_out"
             found.setdefault((kind, draft.peer, draft.refused, ""), []).append(draft.id)
+        elif draft.found:
+            record_content(audit, "out", draft.peer, draft.id, draft.found, now)
     _write(audit, found, now)
 
 
@@ -47,9 +50,18 @@ def record_in(audit: Audit, sender: str, arrivals: Sequence[Arrival], received: 
     for entry, arrival in zip(received.entries, arrivals, strict=True):
         if entry.fate in _IN:
             found.setdefault((_IN[entry.fate], sender, _reason(entry, arrival), ""), []).append(entry.id)
+        elif arrival.found and entry.fate is Fate.STORED:
+            record_content(audit, "in", sender, entry.id, arrival.found, now)
     _write(audit, found, now)
     for alarm in received.alarms:
         audit.tally("alarm", peer=sender, details={"reason": alarm}, now=now)
+
+
+def record_content(audit: Audit, way: str, peer: str, id: str, found: Sequence[Found], now: int) -> None:
+    """Write down what the content gate replaced in a message that crossed: kinds and places, never values."""
+    for one in found:
+        details = {"direction": way, "kind": one.kind, "action": one.action.value, "place": one.place}
+        audit.tally("content", peer=peer, details=details, first={"id": id}, now=now)
 
 
 def _reason(entry: Entry, arrival: Arrival) -> str:

@@ -29,15 +29,18 @@ SWEEP_LIMIT = 1000  # rows of one kind that one sweep frees; the rest waits for 
 
 
 _COLUMNS = """row, id, peer, type, priority, status, bytes, digest, seq, inc, exp, tries, lease, due, pin, taken,
-              created, reason, reached, what, final_at, size"""
+              created, reason, reached, what, final_at, size, screened"""
 
 _CLAIM_ROWS = """INSERT INTO number (name, last) VALUES ('outbox', :n)
                  ON CONFLICT (name) DO UPDATE SET last = last + :n RETURNING last"""
 _INSERT = """INSERT INTO outbox (row, id, peer, priority, status, due, exp, type, pin, reason, what, created, final_at,
-                                 size, digest)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+                                 size, digest, screened, asked)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 _INSERT_CONTENT = "INSERT INTO content (row, bytes) VALUES (?, ?)"
-_FIND_DIGEST = "SELECT row, digest FROM outbox WHERE id = ?"
+_FIND_DIGEST = "SELECT row, CASE asked WHEN x'' THEN digest ELSE asked END FROM outbox WHERE id = ?"
+_PUT_SCREENED = """UPDATE outbox SET screened = ?1, digest = ?2, size = ?3,
+                     asked = CASE WHEN asked = x'' AND digest <> ?2 THEN digest ELSE asked END WHERE row = ?4"""
+_PUT_CONTENT = "UPDATE content SET bytes = ? WHERE row = ?"
 
 _NEXT_DUE = f"""SELECT {_COLUMNS} FROM outbox JOIN content USING (row)
                 WHERE peer = ? AND status = 0 AND priority = ? AND due <= ? AND exp > ?
@@ -115,7 +118,7 @@ class Outbox:
         if there == row:
             self._conn.execute(_INSERT_CONTENT, (row, draft.content))
             return "accepted"
-        return "known" if digest == draft.digest else "conflict"
+        return "known" if digest == (draft.asked or draft.digest) else "conflict"
 
     def next_due(
         self, peer: str, now: int, *, floor: int, eager: bool = False, limit: int = policy.BATCH_ENVELOPES,
@@ -160,6 +163,11 @@ class Outbox:
         if self._conn.total_changes() - before != len(rows):
             raise IllegalTransition("a row to be leased is not QUEUED any more")
         return list(rows)
+
+    def put_screened(self, row: Row) -> None:
+        """Keep what the content gate left of a message that was never sent, and what it judged by."""
+        self._conn.execute(_PUT_SCREENED, (row.screened, row.digest, row.size, row.row))
+        self._conn.execute(_PUT_CONTENT, (row.content, row.row))
 
     def low(self, peer: str, inc: int, next_seq: int) -> int:
         """Give the lowest seq of `inc` that is not final, `next_seq` when all are."""
@@ -266,4 +274,5 @@ def _born(row: int, draft: Draft, now: int) -> tuple[Any, ...]:
     return (
         row, draft.id, draft.peer, draft.priority, status, min(due, draft.exp), draft.exp, draft.type, draft.pin,
         draft.refused, what, draft.created, final_at, draft.size, draft.digest,
+        draft.screened, draft.asked,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from fleet.core import policy
 from fleet.core.budget import UNLIMITED, Limits
 from fleet.core.envelope import FREE, Cost, Envelope
 from fleet.core.receipt import Entry, Fate
+from fleet.core.screened import Found
 from fleet.store.accounts import IN
 from fleet.store.database import Database
 from fleet.store.purse import Purse
@@ -34,6 +35,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     refuse: str = ""  # a gate's reason
     expired: bool = False
     later: str = ""  # why an unknown one is put off (clock unsure): its seq stays unused
+    found: tuple[Found, ...] = ()  # what the content gate replaced in `content`; `digest` is that of what was sent
 
 
 class Copy(msgspec.Struct, frozen=True, gc=False):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fleet.core.lifecycle import Status
+from fleet.core.screened import UNSCREENED
 from fleet.store.change import STATUSES, read_taken
 
 
@@ -36,6 +37,7 @@ class Row(msgspec.Struct, gc=False):
     what: str
     final_at: int
     size: int
+    screened: int = UNSCREENED  # what the content gate judged by
 
 
 def read_row(values: tuple[Any, ...]) -> Row:

@@ -58,3 +58,8 @@ CREATE TABLE breaker (
     reason  TEXT NOT NULL,
     samples TEXT NOT NULL                   -- JSON: [[slot, good, bad], …]
 ) STRICT, WITHOUT ROWID;
+
+-- What the content gate judged a waiting message by (core.content.stamp); -1 = it must be screened before it is sent.
+ALTER TABLE outbox ADD COLUMN screened INTEGER NOT NULL DEFAULT -1;
+-- SHA-256 of the content as it was asked for, where the gate changed it: the same request again is known by it.
+ALTER TABLE outbox ADD COLUMN asked BLOB NOT NULL DEFAULT x'';
