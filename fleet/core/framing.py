@@ -20,6 +20,7 @@ from fleet.core.visible import visible, visible_text
 BOUNDARY = 16  # bytes = 128 bits; a guess is right once in 3·10^38
 NAME_LIMIT = 64  # characters shown of what a peer calls itself
 TAIL = 160  # characters kept free for what is said after the blocks
+OTHERS = 8  # nodes, and words of one, that a session is told of at its start
 LEAST = 400  # characters of room below which a message that has to be cut waits for the next time instead
 
 _INTRO = (
@@ -53,6 +54,7 @@ class Framed:
 
     text: str
     ids: tuple[str, ...]
+    sender: str  # of all of them; empty = several
 
 
 def frame(
@@ -64,21 +66,45 @@ def frame(
     `dice` gives random bytes. `doubts` are named, not shown; `waiting` more are known that are not among the letters.
     """
     parts = [_DOUBT.format(id=one.id, sender=one.sender) for one in doubts]
-    ids: list[str] = []
+    shown: list[Letter] = []
     if letters:
         parts.append(_INTRO.format(count=_count(len(letters) + waiting)))
     room = limit - TAIL - sum(len(part) + 1 for part in parts)
     for letter in letters:
-        block = _block(letter, dice, room, whole=bool(ids))
+        block = _block(letter, dice, room, whole=bool(shown))
         if not block:
             break
         parts.append(block)
-        ids.append(letter.id)
+        shown.append(letter)
         room -= len(block) + 1
-    left = len(letters) - len(ids) + waiting
+    left = len(letters) - len(shown) + waiting
     if left:
         parts.append(_MORE.format(count=_count(left)))
-    return Framed("\n".join(parts), tuple(ids))
+    senders = {letter.sender for letter in shown}
+    return Framed("\n".join(parts), tuple(one.id for one in shown), senders.pop() if len(senders) == 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another node as a session is told of it; `doing` = its sessions in few words."""
+
+    node: str
+    state: str
+    agents: tuple[str, ...] = ()
+    doing: tuple[str, ...] = ()
+
+
+def presence(me: str, session: str, agent: str, others: Sequence[Other]) -> str:
+    """Say in a few lines who this session is on the fleet, who else is there and what they do."""
+    rows = [f"Fleet: this is session {session} (agent {agent}) on node {me}. Write with `fleet send NODE TEXT`."]
+    for one in others[:OTHERS]:
+        doing = "; ".join(visible(word)[:NAME_LIMIT] for word in one.doing[:OTHERS])
+        agents = ", ".join(visible(name)[:NAME_LIMIT] for name in one.agents[:OTHERS])
+        known = (f", agents {agents}" if agents else "") + (f": {doing}" if doing else "")
+        rows.append(f"- {one.node} is {one.state}{known}")
+    if len(others) > OTHERS:
+        rows.append(f"- and {len(others) - OTHERS} more: `fleet status`")
+    return "\n".join(rows)
 
 
 def _count(n: int) -> str:

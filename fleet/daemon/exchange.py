@@ -140,9 +140,10 @@ class Exchange:
         now = self._node.world.now()
         await self._node.writer.run(lambda store: store.ledger.save_link(peer, channel, link, now))
 
-    def mail_came(self, sender: str, count: int) -> None:
-        """New mail was filed."""
+    def mail_came(self, sender: str, count: int, asks: bool = True) -> None:
+        """New mail was filed; `asks` = a query or a reply may be among it."""
         self.count("received", count)
+        self._node.agents.mail_came(asks=asks)
         self.events.tell("mail", sender=sender, count=count)
 
     def applied(self, changes: Sequence[Applied]) -> None:

@@ -184,7 +184,7 @@ class Mailroom:
     async def shown(self, ids: Iterable[str], session: str = "") -> list[str]:
         """Mark mail as shown; the senders are told. Gives the ids that changed."""
         wanted, now = list(ids), self._world.now()
-        changed: list[str] = await self._writer.run(lambda store: store.inbox.mark_shown(wanted, session, now))
+        changed: list[str] = await self._writer.run(lambda store: _show(store, wanted, session, now))
         self._tell(changed)
         return changed
 
@@ -238,6 +238,12 @@ class Mailroom:
         applied = await self._writer.run(lambda store: store.outbox.apply(changes, now))
         self._waiting.applied(applied)
         return applied
+
+
+def _show(store: Store, ids: Sequence[str], session: str, now: int) -> list[str]:
+    if session:
+        store.sessions.confirm(ids, session, now)
+    return store.inbox.mark_shown(ids, session, now)
 
 
 def _over(row: Row, wanted: State) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from fleet.errors import NoIdentity, WireError
 from fleet.store import Store
 from fleet.store.keys import KeyRing
 
+AGENTS = 64  # names a manifest holds
 Addresses = Mapping[str, Mapping[str, str | int | bool]]
 
 
@@ -88,7 +89,8 @@ def _manifest(store: Store, ring: KeyRing, settings: Settings, place: Place, wor
         except WireError:
             old = None  # signed by keys this node had in another fleet
     now = world.now()
-    new = describe(ring, settings, place, serial=old.serial if old else now)
+    agents = store.sessions.names(now - policy.NAMES_LINGER)
+    new = describe(ring, settings, place, serial=old.serial if old else now, agents=agents)
     if new == old:
         return stored
     serial = max(now, known.manifest_serial + 1 if known else 0)
@@ -97,14 +99,16 @@ def _manifest(store: Store, ring: KeyRing, settings: Settings, place: Place, wor
     return frame
 
 
-def describe(ring: KeyRing, settings: Settings, place: Place, *, serial: int) -> Manifest:
-    """Say what others must know of this node to reach it."""
+def describe(
+    ring: KeyRing, settings: Settings, place: Place, *, serial: int, agents: Iterable[str] = ()
+) -> Manifest:
+    """Say what others must know of this node to reach it; `agents` are those of its sessions."""
     node = settings.node
     return Manifest(
         v=policy.WIRE_VERSION, fleet=ring.fleet, node=ring.node, serial=serial, seal=ring.opening[0].public,
         nats=ring.nats_public, name=node.name or ring.node, description=node.description,
         addresses={channel: dict(table) for channel, table in place.addresses.items()},
         host_key=place.host_key, mac=place.mac, tls=place.tls,
-        agents=tuple(node.agents), capabilities=tuple(node.capabilities),
+        agents=tuple(sorted({*node.agents, *agents})[:AGENTS]), capabilities=tuple(node.capabilities),
         versions={"fleet": __version__, "python": platform.python_version(), "system": platform.system()},
     )  # fmt: skip

@@ -204,6 +204,10 @@ class Rotation:
         node.hops.hold((one.id for one in node.roster.peers() if one.id != peer.id), node.ring.fleet_keys[0])
         await self._adopt(node.ring.take_fleet_key(Secret(word.key)))
 
+    async def describe_anew(self) -> None:
+        """Sign a new manifest if anything in it changed, and tell everybody."""
+        await self._adopt(self._node.ring)
+
     async def _adopt(self, ring: KeyRing) -> None:
         """Be who the new keys make us, and tell everybody."""
         node = self._node

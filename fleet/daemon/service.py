@@ -14,6 +14,7 @@ from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.daemon import machine
 from fleet.daemon import words as peer_words
+from fleet.daemon.agents import Agents
 from fleet.daemon.auditing import Auditing
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
@@ -174,6 +175,7 @@ class Node:
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.clock, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
+        self.agents = Agents(self, real=self._given is None)
         self.watchdog = Watchdog(self, lambda: "")
         self.clock.on_turn = self.exchange.clock_turned
 
@@ -230,6 +232,7 @@ class Node:
         self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("audit", self.auditing.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
+        self.agents.begin()
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))
         self.log("started", node=self.id, roads=",".join(self.roads.channels))
 

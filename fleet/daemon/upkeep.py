@@ -145,5 +145,6 @@ def _retire(store: Store, before: int, now: int) -> None:
     store.custody.retire(now, before)
     store.outbox.retire(before)
     store.inbox.retire(before)
+    store.sessions.retire(before)
     store.ledger.retire(before)
     store.members.expire_invites(before)

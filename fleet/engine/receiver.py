@@ -54,7 +54,7 @@ class Ears:
     level: Callable[[Peer], int]
     screening: Screening
     clock_unsure: Callable[[], bool]  # then nothing is called expired
-    on_mail: Callable[[str, int], None]  # sender, how much of it is new
+    on_mail: Callable[[str, int, bool], None]  # sender, how much of it is new, whether a query or reply is among it
     on_owed: Callable[[str], None]
     on_heard: Callable[[str], None]
     relay: Callable[[Opened], Awaitable[Answer]]  # what is for another node
@@ -169,7 +169,8 @@ class Receiver:
             ears.log("alarm", peer=opened.peer.id, channel=road, reason=alarm)
         if received.fresh:
             self._heard(opened.peer.id, road)
-            ears.on_mail(opened.peer.id, len(received.fresh))
+            asks = any(arrival.envelope.type in ASKING for arrival in arrivals)
+            ears.on_mail(opened.peer.id, len(received.fresh), asks)
         if received.repeated or not replies:
             ears.on_owed(opened.peer.id)
         entries = received.entries
@@ -246,6 +247,9 @@ class Receiver:
         except Barred as error:
             ears.log("unanswerable", peer=peer.id, reason=error.message)
             return NOTHING
+
+
+ASKING = frozenset({"query", "reply"})  # what the daemons ask each other comes as these types
 
 
 class _Gates:

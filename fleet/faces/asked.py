@@ -26,6 +26,13 @@ class Listing(Words):
     all: bool = False
 
 
+class Reading(Listing):
+    """Which mail is wanted: what a session may be shown, or one message."""
+
+    session: Annotated[str, Meta(max_length=256)] = ""
+    id: Annotated[str, Meta(pattern=r"^([0-9a-f]{32})?\Z")] = ""
+
+
 class One(Words):
     """The id of one message."""
 

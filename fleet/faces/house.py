@@ -39,7 +39,9 @@ from fleet.store.keys import KeyRing
 from fleet.store.vault import Vault, open_vault
 
 if TYPE_CHECKING:
+    from fleet.core.framing import Framed
     from fleet.daemon.service import Node
+    from fleet.daemon.sessions import Event
     from fleet.engine.writer import Writer
 
 
@@ -139,6 +141,18 @@ class House:
             writer, self.store, self.roster, Waiting(), self.kinds, settings.content.limit, settings.order,
             real_world(), self.screening,
         )  # fmt: skip
+
+    def session(self, event: Event) -> Framed:
+        """Take an event of an agent session, as the daemon would; gives the text for it."""
+        from fleet.daemon.handover import Handover
+        from fleet.daemon.sessions import Sessions
+
+        writer: Writer = AtOnce(self.store)  # type: ignore[assignment]
+        world = real_world()
+        sessions = Sessions(writer, world)
+        sessions.load(self.store)
+        handover = Handover(writer, self.store, sessions, world, None, self.mail.shown, lambda event, **fields: None)
+        return asyncio.run(handover.came(event))
 
     def take_in_seeds(self) -> int:
         """Take in the seeds that others put here meanwhile; what fails is left to the daemon, which says so."""

@@ -32,7 +32,7 @@ GETS = {
     "/inbox": "inbox", "/outbox": "outbox", "/dead": "dead", "/status": "status", "/peers": "peers",
     "/sessions": "sessions", "/stats": "stats", "/doctor": "doctor", "/explain": "explain",
 }  # fmt: skip
-POSTS = {"/inbox/shown": "shown"}
+POSTS = {"/inbox/shown": "shown", "/sessions": "session"}
 BREATH = 15.0  # seconds after which a silent stream of events says that it is alive
 _encode = msgspec.json.Encoder().encode
 

@@ -102,7 +102,8 @@ def inbox(args: Namespace, call: Caller, screen: Screen) -> int:
     """Print what was not shown yet and mark it shown, or go on doing so."""
     seen: set[str] = set()
     while True:
-        mails = [mail for mail in call.ask("inbox", limit=args.limit, all=args.all) if mail["id"] not in seen]
+        found = call.ask("inbox", limit=args.limit, all=args.all, session=args.session, id=args.id)
+        mails = [mail for mail in found if mail["id"] not in seen]
         _print_mails(mails, args, screen)
         if not args.peek:
             fresh = [mail["id"] for mail in mails if mail["state"] == "received"]

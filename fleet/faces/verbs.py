@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet import __version__
+from fleet.daemon.handover import for_session
+from fleet.daemon.sessions import Event
 from fleet.errors import NoDaemon, NotFound, UsageError
-from fleet.faces import asked, views
+from fleet.faces import asked, sitting, views
 from fleet.faces.doctor import patients
 from fleet.faces.doctor.round import go_round
 from fleet.store import Store
@@ -44,9 +46,15 @@ def now() -> int:
 
 
 # ── what the store alone answers ─────────────────────────────────────────────────────────────────────────────────────
-def inbox(store: Store, words: asked.Listing) -> list[dict[str, Any]]:
-    """List what was not shown yet, or everything, oldest first; marks nothing."""
-    return [views.mail_view(mail) for mail in store.inbox.unshown(words.limit, all=words.all)]
+def inbox(store: Store, words: asked.Reading) -> list[dict[str, Any]]:
+    """List what was not shown yet, or everything, oldest first, or one message; marks nothing. Raises NotFound."""
+    if words.id:
+        mail = store.inbox.get(words.id)
+        if mail is None:
+            raise NotFound(f"no mail here has the id {words.id}", hint="fleet inbox --all")
+        return [views.mail_view(mail)]
+    mails = store.inbox.unshown(words.limit, all=words.all)
+    return [views.mail_view(mail) for mail in (for_session(store, mails, words.session) if words.session else mails)]
 
 
 def outbox(store: Store, words: asked.Listing) -> list[dict[str, Any]]:
@@ -128,10 +136,6 @@ async def _peers(node: Node, words: asked.Words) -> Any:
 
 async def _stats(node: Node, words: asked.Words) -> Any:
     return node.sight.stats()
-
-
-async def _sessions(node: Node, words: asked.Words) -> Any:
-    return []
 
 
 async def _doctor(node: Node, words: asked.Words) -> Any:
@@ -219,7 +223,7 @@ async def _shown(mail: Mailroom, words: asked.Shown) -> Any:
 
 
 VERBS: dict[str, Verb] = {
-    "inbox": _verb_of_store(asked.Listing, inbox),
+    "inbox": _verb_of_store(asked.Reading, inbox),
     "outbox": _verb_of_store(asked.Listing, outbox),
     "dead": _verb_of_store(asked.Listing, dead),
     "trace": _verb_of_store(asked.One, trace),
@@ -234,7 +238,9 @@ VERBS: dict[str, Verb] = {
     "mend": Verb(asked.Words, _mend, lambda house, words: _examine(house, fix=True)),
     "status": Verb(asked.Words, _status),
     "peers": Verb(asked.Words, _peers),
-    "sessions": Verb(asked.Words, _sessions),
+    "sessions": Verb(asked.Words, sitting.listed),
+    "session": Verb(Event, sitting.came, sitting.came_still),
+    "session_wait": Verb(Event, sitting.wait, patient=True),
     "stats": Verb(asked.Words, _stats),
     "peer_show": Verb(asked.To, _peer_show),
     "peer_set": Verb(asked.PeerWords, _peer_set),

@@ -65,6 +65,7 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
 
 SELECT = """SELECT row, id, sender, type, priority, status, level, received, exp, shown_at, done_at, session, road,
                     digest, content FROM inbox """
+_OF_TYPES = "WHERE status = 0 AND row > ? AND type IN (SELECT value FROM carray(?)) ORDER BY row LIMIT ?"
 _SHOW = """UPDATE inbox SET status = 1, shown_at = ?, session = ?, owed = pid <> '' WHERE id = ? AND status = 0
            RETURNING id"""
 _DO = "UPDATE inbox SET status = 2, done_at = ?, owed = pid <> '' WHERE id = ? AND status < 2 RETURNING id"
@@ -127,6 +128,10 @@ class Inbox:
         if all:
             return self._select("ORDER BY row DESC LIMIT ?", (limit,))[::-1]
         return self._select("WHERE status = 0 ORDER BY row LIMIT ?", (limit,))
+
+    def unread_of(self, types: Sequence[str], after: int, limit: int) -> list[Mail]:
+        """List mail of some types that nobody was shown, of rows above `after`, oldest first."""
+        return self._select(_OF_TYPES, (after, apsw.carray(tuple(types)), limit))
 
     def get(self, id: str) -> Mail | None:
         """Find a message by its id; the first that came, should two senders have used the same."""

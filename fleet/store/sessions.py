@@ -49,6 +49,7 @@ _PUT = """INSERT INTO session (id, program, agent, pid, born, cwd, branch, headl
               seen = excluded.seen, idle = excluded.idle, closed = 0"""
 _OPEN = """SELECT id, program, agent, pid, born, cwd, branch, headless, started, seen, idle FROM session
            WHERE closed = 0 ORDER BY started, id"""
+_NAMES = "SELECT DISTINCT agent FROM session WHERE closed = 0 OR closed > ? ORDER BY agent LIMIT 16"
 _CLOSE = "UPDATE session SET closed = ? WHERE id = ? AND closed = 0"
 _PENDING = """WHERE status = 0 AND NOT EXISTS (
                   SELECT 1 FROM showing AS s WHERE s.message = inbox.id AND s.shown = 0 AND s.offered > ?)
@@ -89,6 +90,10 @@ class Sessions:
     def open_ones(self) -> list[Session]:
         """List the sessions that nobody closed, the oldest first."""
         return [_session(values) for values in self._conn.execute(_OPEN)]
+
+    def names(self, since: int) -> list[str]:
+        """Name the agents whose sessions are open, or were after `since` (ms since the epoch)."""
+        return [name for (name,) in self._conn.execute(_NAMES, (since,))]
 
     def close(self, ids: Iterable[str], now: int) -> None:
         """Note that sessions are over. `now` in ms since the epoch."""
