@@ -90,16 +90,19 @@ def line_of(peer: str, key: str, command: str, places: Iterable[str]) -> str:
 
 def command(call: Caller) -> str:
     """Say how `fleet receive` is run here. Raises UsageError for a path no line can hold."""
-    checkout = Path(__file__).parents[2] / "bin" / "fleet"
-    script = Path(sys.executable).parent / "fleet"
-    words = [str(checkout)] if checkout.exists() else [str(script)]
-    if not checkout.exists() and not script.exists():
-        words = [sys.executable, "-I", "-m", "fleet.faces.cli"]
     home = ["env", f"FLEET_HOME={call.house.paths.home}"] if call.environ.get("FLEET_HOME") else []
-    line = shlex.join([*home, *words, "receive"])
+    line = shlex.join([*home, *executable(), "receive"])
     if not line.isprintable() or "\\" in line:
         raise UsageError(f"authorized_keys cannot hold this command: {line!a}")
     return line
+
+
+def executable() -> tuple[str, ...]:
+    """Say how `fleet` is run from anywhere on this machine: the checkout's, else the environment's."""
+    for path in (Path(__file__).parents[2] / "bin" / "fleet", Path(sys.executable).parent / "fleet"):
+        if path.exists():
+            return (str(path),)
+    return sys.executable, "-I", "-m", "fleet.faces.cli"
 
 
 def places(call: Caller) -> list[str]:

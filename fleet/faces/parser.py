@@ -40,7 +40,7 @@ def build(prog: str = "fleet") -> tuple[Parser, dict[str, Parser]]:
         found[name] = parser
         return parser.add_argument
 
-    for group in (_machine, _mail, _peers, _tools):
+    for group in (_machine, _mail, _peers, _tools, _programs):
         group(command)
     return root, found
 
@@ -182,3 +182,11 @@ def _tools(command: Callable[..., Add]) -> None:
     add("--file", metavar="PATH", help="another file of authorized keys")
     add = command("receive", "receive:command", "what other nodes may do here over SSH; their key line names this command")
     add("action", nargs="?", choices=("receive", "sftp", "nudge", "restart"))
+
+
+def _programs(command: Callable[..., Add]) -> None:
+    for name, words in (("install", "bring hooks, tools and skills to the agent programs"), ("uninstall", "take them away")):
+        add = command(name, f"install:{name}", f"{words}: claude, codex, gemini, cursor, vscode")
+        add("--ide", metavar="NAME[,NAME]", help="these programs (default: those that are here; uninstall: all)")
+        add("--project", metavar="DIR", help="for the project in DIR alone (default: for the user)")
+        add("--dry-run", action="store_true", help="say what would happen, write nothing")

@@ -92,7 +92,7 @@ _CODEX = {
     START: Event("SessionStart", CONTEXT, 10),
     PROMPT: Event("UserPromptSubmit", CONTEXT, 10),
     IDLE: Event("Stop", BLOCK, 10),
-    END: Event("SessionEnd", SILENT, 5),
+    END: Event("SessionEnd", SILENT, 3),
 }
 _GEMINI = {
     START: Event("SessionStart", CONTEXT, 10),
