@@ -129,3 +129,12 @@ def _bounded(value: Scalar) -> Scalar:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return bounded_word(str(value))
+
+
+def head_fault(known: int, known_hash: bytes, count: int, hash: bytes) -> str:
+    """Say what is wrong with a chain that had `known` entries and now has `count`; empty when it may have grown."""
+    if count < known:
+        return f"its audit chain had {known} entries and now has {count}"
+    if count == known and hash != known_hash:
+        return f"its audit chain has another entry {count} than before"
+    return ""

@@ -111,6 +111,7 @@ class Exchange:
         """A member was revoked: its level means nothing any more, its mail is refused."""
         self.levels.pop(peer, None)
         self._node.custodian.part(peer)
+        self._node.heartbeats.forget(peer)
         if self.couriers.pop(peer, None) is not None:
             self._peer_tasks.pop(peer).cancel()  # what is under way goes no further
         if self._node.reader.outbox.waiting(peer):

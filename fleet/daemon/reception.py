@@ -15,7 +15,7 @@ from typing import cast
 from fleet.core.channel import Answer
 from fleet.core.content import ContentGate
 from fleet.core.peer import Peer
-from fleet.core.receipt import Receipt
+from fleet.core.receipt import Heartbeat, Receipt
 from fleet.daemon import settings as configuration
 from fleet.daemon import words as peer_words
 from fleet.daemon.paths import Paths, paths_of, prepare
@@ -129,7 +129,7 @@ class Reception:
             kinds=self._settings.kinds(), limit=self._settings.content.limit, level=self._level,
             screening=Screening(gate, self._level), clock_unsure=lambda: False,
             on_mail=_nothing, on_owed=_nothing, on_heard=_nothing, relay=_relay, on_certificate=self._later,
-            on_receipt=self._settle, count=_nothing, proof=self._proof, log=_nothing,
+            on_receipt=self._settle, on_beat=_unheard, count=_nothing, proof=self._proof, log=_nothing,
         )  # fmt: skip
 
     def _level(self, peer: Peer) -> int:
@@ -151,6 +151,10 @@ class Reception:
 
 def _nothing(*words: object, **more: object) -> None:
     """Take note of nothing: the store remembers, the daemon looks there when it starts."""
+
+
+async def _unheard(peer: Peer, beat: Heartbeat, ts: int) -> None:
+    """Let a sign of life pass: nobody here watches."""
 
 
 async def _relay(opened: Opened) -> Answer:

@@ -59,4 +59,5 @@ def _keep(store: Store, revocation: Revocation, frame: bytes, now: int) -> None:
         frames = store.members.frames(node)
         if frames is not None and frames.certificate_serial < serial:
             store.members.remove(node)
+            store.beats.forget(node)
             store.audit.add("revoked", peer=node, details={"serial": serial, "version": revocation.version}, now=now)

@@ -39,6 +39,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     description: Annotated[str, rules.text(most=256)] = ""
     agents: Annotated[tuple[str, ...], rules.LABELS] = ()
     capabilities: Annotated[tuple[str, ...], rules.LABELS] = ()
+    work: Annotated[str, rules.text(most=1024)] = ""
 
 
 class Api(msgspec.Struct, frozen=True, kw_only=True):

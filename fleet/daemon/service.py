@@ -16,6 +16,7 @@ from fleet.daemon import machine
 from fleet.daemon import words as peer_words
 from fleet.daemon.agents import Agents
 from fleet.daemon.auditing import Auditing
+from fleet.daemon.beating import heartbeats_of
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
@@ -146,6 +147,7 @@ class Node:
             lambda peer, road, address: address in self.roster.words(peer).get(road, {}).values()
         )
         self._wire_membership()
+        self.heartbeats = heartbeats_of(self)
         self.receiver = Receiver(self._ears(opener))
         self.hands = self._hands()
         self._wire_counter()
@@ -184,7 +186,7 @@ class Node:
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
             self.settings.content.limit, self.exchange.level, self.screening, self.clock.unsure, self.exchange.mail_came,
             self.returns.owe, self.exchange.heard, self.custodian.take, self.rotation.certificate_came,
-            self.exchange.receipt_came, self.exchange.count, self.exchange.proof, self.log,
+            self.exchange.receipt_came, self.heartbeats.came, self.exchange.count, self.exchange.proof, self.log,
         )  # fmt: skip
 
     def _hands(self) -> Hands:
@@ -231,6 +233,7 @@ class Node:
         self.task(supervise("notices", self.notices.run, self.log))
         self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("audit", self.auditing.run, self.log))
+        self.task(supervise("heartbeats", self.heartbeats.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.agents.begin()
         self.task(self.returns.start(lambda store: store.inbox.peers_owed()))

@@ -59,12 +59,14 @@ class Sight:
         links = node.links.snapshot(peer.id)
         heard = max((link.heard_at for link in links.values()), default=-1.0)
         ago = node.world.steady() - heard
+        beat = node.heartbeats.latest(peer.id)
         return {
             "node": peer.id, "name": peer.name, "address": _address(peer), "role": peer.role,
             "state": "on" if heard >= 0 and ago <= policy.ALIVE_FOR else "off" if heard >= 0 else "unknown",
             "trust": node.exchange.level(peer), "agents": list(peer.agents), "capabilities": list(peer.capabilities),
             "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
-            "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else None,
+            "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else beat.heard if beat else None,
+            "branch": beat.branch if beat else "", "commit": beat.commit if beat else "",
             "channels": self._links(peer, links),
         }  # fmt: skip
 

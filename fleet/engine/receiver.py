@@ -18,7 +18,7 @@ from fleet.core.gates import Case, Direction, Verdict, judge
 from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
-from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.core.receipt import RE_SEAL, Fate, Heartbeat, Receipt, read_heartbeat, read_ping, read_receipt
 from fleet.core.screened import Screened
 from fleet.core.sealing import kid_of
 from fleet.engine.gossip import Gossip, Letter
@@ -60,6 +60,7 @@ class Ears:
     relay: Callable[[Opened], Awaitable[Answer]]  # what is for another node
     on_certificate: Callable[[Peer, list[bytes], bool], Awaitable[None]]  # …, signed with the peer's key in force
     on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
+    on_beat: Callable[[Peer, Heartbeat, int], Awaitable[None]]  # …, when it was signed
     count: Callable[[str], None]
     proof: Callable[[str, str, str], None]  # peer, word, reason: its key signed what is provably false
     log: Callable[..., None]
@@ -209,6 +210,7 @@ class Receiver:
         elif opened.type is ParcelType.HEARTBEAT:
             beat = read_heartbeat(items[0])
             ears.gossip.compare(peer, beat.known, beat.revocation)
+            await ears.on_beat(peer, beat, opened.header.ts)
         elif opened.type is ParcelType.CERTIFICATE:
             await ears.on_certificate(peer, items, opened.raw.kid == kid_of(peer.key))
         elif opened.type is ParcelType.MANIFEST:

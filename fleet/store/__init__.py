@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleet.store.accounts import Accounts
 from fleet.store.audit import Audit
+from fleet.store.beats import Beats
 from fleet.store.custody import Custody
 from fleet.store.database import Database
 from fleet.store.inbox import Inbox
@@ -32,6 +33,7 @@ class Store:
     sessions: Sessions
     audit: Audit
     accounts: Accounts
+    beats: Beats
 
     @classmethod
     def open(
@@ -53,7 +55,7 @@ class Store:
         audit = Audit(db, HeadFile(beside / "audit.json"))
         return cls(
             db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
-            Sessions(db), audit, Accounts(db),
+            Sessions(db), audit, Accounts(db), Beats(db),
         )  # fmt: skip
 
     def close(self) -> None:

@@ -30,3 +30,16 @@ CREATE TABLE audit_tally (
     repeats INTEGER NOT NULL,               -- how many came since
     PRIMARY KEY (kind, peer, details)
 ) STRICT, WITHOUT ROWID;
+
+-- The last heartbeat of each peer: where its audit chain stood, so that a cut tail is noticed here.
+CREATE TABLE beat (
+    peer      TEXT PRIMARY KEY,
+    boot      TEXT NOT NULL,
+    counter   INTEGER NOT NULL,
+    ts        INTEGER NOT NULL,             -- by the peer's clock
+    heard     INTEGER NOT NULL,             -- by ours
+    count     INTEGER NOT NULL,             -- entries of its audit chain
+    hash      BLOB NOT NULL,                -- of the last of them
+    branch    TEXT NOT NULL,
+    commit_id TEXT NOT NULL
+) STRICT;

@@ -43,7 +43,7 @@ class Teller:
         self.ids: dict[str, str] = {}  # m1 → id
         self.way: dict[str, tuple[str, str]] = {}  # m1 → sender, addressee
         self._names: dict[str, str] = {}  # id → m1
-        self._hidden = {"ping", "pong", "manifest"}
+        self._hidden = {"ping", "pong", "heartbeat", "manifest"}
 
     async def tell(self, command: str) -> list[str]:
         """Execute one command; gives what happened meanwhile and what it answers."""
