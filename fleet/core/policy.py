@@ -76,6 +76,7 @@ LETTERS_WAITING = 64  # system letters kept for one peer; whoever misses one ask
 # --- couriers and the writer (design § 8) -----------------------------------------------------------------------------
 IN_FLIGHT = 4  # parcels of one peer under way; the round trip of one hides the fsync of the next
 IN_FLIGHT_EXPRESS = 2  # more, for high and urgent only, so that they never wait behind bulk
+STOP_GRACE = 3.0  # seconds that parcels under way get to be settled when the daemon is told to stop
 LEASE_MARGIN = 5.0  # a lease outlives its walk's last deadline by this much
 SEAL_IN_THREAD = 64 * 1024  # bytes; sealing more takes a quarter of a millisecond and up, a thread's hop a tenth
 WRITER_QUEUE = 4096  # jobs waiting for the disk before submitters are told to come later

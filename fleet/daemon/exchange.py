@@ -40,6 +40,10 @@ class Exchange:
         self.counters: dict[str, int] = {}
         self._peer_tasks: dict[str, asyncio.Task[None]] = {}
 
+    async def settle(self, seconds: float) -> None:
+        """Let the couriers end what they carry, for `seconds` at most; they take nothing more."""
+        await asyncio.gather(*(courier.settle(seconds) for courier in list(self.couriers.values())))
+
     async def close(self) -> None:
         """Stop the couriers; what they carried lapses."""
         for task in self._peer_tasks.values():

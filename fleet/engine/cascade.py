@@ -46,6 +46,15 @@ class Journey:
         return [attempt for attempt in self.attempts if not attempt.homeless] or self.attempts
 
     @property
+    def reason(self) -> str:
+        """Why nobody took it: the last road that really tried tells more than one that has no address."""
+        tried = [attempt for attempt in self.attempts if attempt.result is not Result.BARRED]
+        if not tried and len(self.attempts) > 1:
+            return "no open road leads there; fleet explain PEER"
+        tried = tried or self.attempts
+        return tried[-1].reason if tried else "no road took it"
+
+    @property
     def retry_after(self) -> float:
         """The longest time any road asked to be left alone, seconds."""
         return max((attempt.retry_after for attempt in self.attempts), default=0.0)

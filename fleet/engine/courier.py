@@ -65,11 +65,18 @@ class Courier:
         self._more = True
         self._crowded = False  # something is due that could not be taken
         self._next_event: int | None = None
+        self._settling = False
 
     def poke(self) -> None:
         """Say that the outbox changed or a link did."""
         self._more = True
         self._wake.set()
+
+    async def settle(self, seconds: float) -> None:
+        """Take nothing more, and let what is under way end, for `seconds` at most."""
+        self._settling = True
+        if self._carrying:
+            await asyncio.wait(list(self._carrying), timeout=seconds)
 
     def heard(self) -> None:
         """Say that the peer was heard: what was put off may go at once."""
@@ -93,7 +100,7 @@ class Courier:
         """Start as many parcels as there is room for, sweeping first when something became due."""
         now = self._hands.world.now()
         swept = self._next_event is not None and self._next_event <= now
-        if not swept and not self._more:
+        if self._settling or (not swept and not self._more):
             return
         room = Room(policy.IN_FLIGHT - self._bulk, policy.IN_FLIGHT_EXPRESS - self._express, self._eager)
         if not swept and room.bulk <= 0 and room.express <= 0:
@@ -152,7 +159,7 @@ class Courier:
 
     async def _rest(self) -> None:
         """Wait for a poke, or until the next row becomes due."""
-        if self._more and (self._bulk < policy.IN_FLIGHT or self._express < policy.IN_FLIGHT_EXPRESS):
+        if self._more and not self._settling and (self._bulk < policy.IN_FLIGHT or self._express < policy.IN_FLIGHT_EXPRESS):
             return
         pause = policy.COURIER_NAP
         if self._crowded:
@@ -244,7 +251,7 @@ class Courier:
             ]
         if journey.taken:
             return changes
-        reason = _reason(journey)
+        reason = journey.reason
         for row in left:
             asked = min(journey.retry_after, policy.BACKOFF_CAP)  # nobody signed it
             pause = max(backoff(row.tries, self._hands.world.chance()), asked)
@@ -265,7 +272,7 @@ class Courier:
         for row in batch.rows:
             limit = self._hands.tries(row.type)
             if row.row in missed and 0 < limit <= row.tries + 1:
-                changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({limit}): {_reason(journey)}"))
+                changes.append(Change(row.row, Event.EXPIRE, reason=f"tries used up ({limit}): {journey.reason}"))
         return changes
 
     def _late(self, batch: Batch, attempt: Attempt) -> None:
@@ -289,12 +296,3 @@ class Courier:
             return
         if attempt.result is Result.TAKEN:
             self._hands.on_held(self.peer, [row.row for row in batch.rows])
-
-
-def _reason(journey: Journey) -> str:
-    """Say why nobody took it: the last road that really tried tells more than one that has no address."""
-    tried = [attempt for attempt in journey.attempts if attempt.result is not Result.BARRED]
-    if not tried and len(journey.attempts) > 1:
-        return "no open road leads there; fleet explain PEER"
-    tried = tried or journey.attempts
-    return tried[-1].reason if tried else "no road took it"

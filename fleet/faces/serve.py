@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from fleet.core import policy
 from fleet.daemon.paths import prepare
 from fleet.daemon.quantities import split_address
 from fleet.daemon.service import Node
 from fleet.engine.attempt import where
 from fleet.errors import FleetError
-from fleet.faces import http, verbs
+from fleet.faces import http, manager, verbs
 from fleet.faces.door import Door, bind_tcp, bind_unix
 from fleet.faces.house import House
 from fleet.faces.journal import NAME, Journal
@@ -98,6 +99,7 @@ async def _serve(build: Callable[[], Node], announce: Announce, journal: Journal
     try:
         doors = await open_doors(node, api)
         announce(await verbs.live(node, "here", None))
+        manager.tell(os.environ, "READY=1")
         while not await _unless(stop, node.run_until_stopped()) and node.renewed:
             api.close()
             await node.stop()
@@ -109,7 +111,9 @@ async def _serve(build: Callable[[], Node], announce: Announce, journal: Journal
         for path in (node.paths.socket, node.paths.token):
             with contextlib.suppress(FleetError):
                 remove(path)
+        manager.tell(os.environ, "STOPPING=1")
         await asyncio.gather(*(door.close() for door in doors))
+        await node.exchange.settle(policy.STOP_GRACE)
         await node.stop()
 
 
