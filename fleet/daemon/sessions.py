@@ -22,6 +22,7 @@ from fleet.store import Store
 from fleet.store.sessions import Session
 
 ALONE = frozenset({"claude", "codex", "gemini"})  # their process is one session; an editor's holds many
+SIGN = 60_000  # ms; a sign of life that is all a hook brings is written so often
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z").match
 
 
@@ -87,7 +88,8 @@ class Sessions:
         self.open[one.id] = one
         self._take_line(event, pid)
         self._drop(self._replaced(one), now)
-        self._keep(lambda store: store.sessions.put(one))
+        if known is None or one.seen - known.seen > SIGN or msgspec.structs.replace(one, seen=known.seen) != known:
+            self._keep(lambda store: store.sessions.put(one))
         return one
 
     @staticmethod

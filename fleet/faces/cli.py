@@ -19,6 +19,10 @@ from fleet.faces.verdicts import FAILED, INTERRUPTED, USAGE
 def main(arguments: Sequence[str] | None = None, *, prog: str = "fleet", id: str = "", stdin: bytes | None = None) -> int:
     """Run one command; gives its exit code. fleet_send hands over the id it made and what it read already."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["hook"]:
+        from fleet.faces import hooks
+
+        return hooks.main(given[1:])
     screen = Screen(json="--json" in given)
     try:
         args = fast_arguments(given[1:]) if prog == "fleet_send" else parse(given)
