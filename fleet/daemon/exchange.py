@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fleet.core.audit import NOTHING, Details
 from fleet.core.envelope import kind_of
 from fleet.core.health import Health, Link
-from fleet.core.lifecycle import Status
+from fleet.core.lifecycle import FINAL, Status
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
 from fleet.daemon.events import Events
@@ -160,6 +160,12 @@ class Exchange:
             self._node.task(self._mourn(dead))
         self._tell_person(changes)
 
+    def ended(self, changes: Sequence[Applied]) -> None:
+        """Messages became final by other means than their walk: what still walks with them may stop."""
+        for change in changes:
+            if change.new in FINAL and change.peer in self.couriers:
+                self.couriers[change.peer].walks.final([change.row])
+
     def _tell_person(self, changes: Sequence[Applied]) -> None:
         """Show on the desktop what will not arrive: dead letters whose sender wanted to know, and every failed alert."""
         ended = [one for one in changes if one.new in (Status.DEAD, Status.REFUSED) and one.old is not one.new]
@@ -193,6 +199,7 @@ class Exchange:
         now = self._node.world.now()
         settlement, applied = await self._node.writer.run(lambda store: settle_late(store, peer.id, receipt, now))
         self.applied(applied)
+        self.ended(applied)
         self.settled(peer.id, settlement)
         if settlement.settled and receipt.road in self._node.roads.channels:
             self._node.roads.credit(self._node.links, peer.id, receipt.road)
@@ -208,7 +215,9 @@ class Exchange:
         self.poke_all()
 
     def forget(self, row: Row) -> None:
-        """Ask the roads to take a cancelled message back where they can."""
+        """Ask the roads to take a cancelled message back where they can, and let no walk go on with it."""
+        if row.peer in self.couriers:
+            self.couriers[row.peer].walks.final([row.row])
         if row.taken:
             self._node.takeback.note(row.peer, (row.row,))
 

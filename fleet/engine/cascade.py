@@ -76,27 +76,32 @@ class Cascade:
         links.on_proven = self._proven
 
     async def walk(
-        self, peer: Peer, cargo: Cargo, steps: Sequence[Step], on_late: Callable[[Attempt], None]
-    ) -> Journey:
-        """Try the steps until one is proven or all have ended; `on_late` hears of attempts that end after that."""
+        self, peer: Peer, cargo: Cargo, steps: Sequence[Step], on_late: Callable[[Attempt], None],
+        needless: asyncio.Future[None] | None = None,
+    ) -> Journey:  # fmt: skip
+        """Try the steps until one is proven, all have ended or the walk is `needless`.
+
+        `on_late` hears of attempts that end after that.
+        """
         journey = Journey()
+        needless = needless or asyncio.get_running_loop().create_future()
         running: Running = {}
         queue = deque(steps)
         nudgers: set[str] = set()
         try:
-            while not _over(journey, cargo):
+            while not (needless.done() or _over(journey, cargo)):
                 started = self._start_next(peer, cargo, queue, running, journey)
                 if not running:
                     break
-                done = await self._wait(running, queue, started)
+                done = await self._wait(running, queue, started, needless)
                 nudges = self._collect(done, running, journey)
                 held = bool(journey.taken) and not cargo.parcel.urgent
                 if nudges and journey.proven is None and not held:
                     nudgers.update(nudges)
-                    await self.answered(peer.id, max(nudges.values()))
+                    await self._answered_or(needless, peer.id, max(nudges.values()))
                     queue = deque(step for step in steps if step.channel not in nudgers)
         finally:
-            self._leave(running, on_late, keep=_over(journey, cargo))
+            self._leave(running, on_late, keep=needless.done() or _over(journey, cargo))
         return journey
 
     def _start_next(
@@ -119,11 +124,20 @@ class Cascade:
             return step
         return None
 
-    async def _wait(self, running: Running, queue: deque[Step], started: Step | None) -> set[asyncio.Task[Attempt]]:
+    async def _wait(
+        self, running: Running, queue: deque[Step], started: Step | None, needless: asyncio.Future[None]
+    ) -> set[asyncio.Task[Attempt]]:
         """Wait for an outcome, or until the newest step's hedge delay has passed while another step could start."""
         hedge = started.hedge if started is not None and queue and started.hedge > 0 else None
-        done, _ = await asyncio.wait(running, timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
-        return done
+        await asyncio.wait([*running, needless], timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
+        return {task for task in running if task.done()}
+
+    async def _answered_or(self, needless: asyncio.Future[None], peer: str, limit: float) -> None:
+        """Wait for the peer that was woken, unless nobody needs it any more."""
+        answer = asyncio.ensure_future(self.answered(peer, limit))
+        await asyncio.wait([answer, needless], return_when=asyncio.FIRST_COMPLETED)
+        answer.cancel()
+        await asyncio.gather(answer, return_exceptions=True)
 
     async def answered(self, peer: str, limit: float) -> bool:
         """Wait until a peer proves that it hears us, at most `limit` seconds; says whether it did."""

@@ -21,6 +21,7 @@ from fleet.engine.identity import Order, write_parcel
 from fleet.engine.introductions import Introductions
 from fleet.engine.roster import Roster
 from fleet.engine.settling import Settlement, settle
+from fleet.engine.walks import Walks
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
 from fleet.errors import Barred, DiskFull, FleetError
@@ -57,6 +58,7 @@ class Courier:
         self._dispatch = dispatch
         self._hands = hands
         self._wake = asyncio.Event()
+        self.walks = Walks()
         self._carrying: set[asyncio.Task[None]] = set()
         self._started: set[int] = set()  # batches that hold a place
         self._express = 0
@@ -181,12 +183,15 @@ class Courier:
         )  # fmt: skip
         try:
             parcel = await self._seal(batch, order)
+            needless = self.walks.begin(batch.number, [row.row for row in batch.rows])
             journey = await hands.cascade.walk(
-                batch.peer, Cargo(parcel), batch.steps, lambda late: self._late(batch, late)
+                batch.peer, Cargo(parcel), batch.steps, lambda late: self._late(batch, late), needless
             )
         except Barred as error:
             journey = Journey()
             hands.log("unsendable", peer=self.peer, reason=error.message)
+        finally:
+            self.walks.end(batch.number)
         hands.introductions.walked(self.peer, answered=journey.proven is not None)
         await self._settle(batch, journey)
 

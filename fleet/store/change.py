@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fleet.core.lifecycle import Event, State, Status, What, step
+from fleet.core.lifecycle import FINAL, Event, State, Status, What, step
 
 EVIDENCE = frozenset({Event.TAKEN, Event.MISSED, Event.LAPSE})  # with an old lease they prove nothing about the row
 RANK = {"": 0, State.RECEIVED.value: 1, State.SHOWN.value: 2, State.DONE.value: 3}
@@ -92,7 +92,7 @@ def turn(at: Standing, change: Change, now: int) -> Applied:
         at.unsure = 1
     new = step(old, event)
     at.status = new.value
-    if change.count_try:
+    if change.count_try and new not in FINAL:
         at.tries += 1
     _ACTS[event](at, change, now, new is not old)
     return Applied(at.row, at.id, at.peer, old, new, at.reached, bool(at.taken))

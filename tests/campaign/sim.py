@@ -97,6 +97,8 @@ class Schedule:
             await self._do(act)
         await asyncio.sleep(max(0.0, STORM - net.time()))
         net.sky.clear()
+        for name, off in fleet.jumped.items():  # a clock that stays in doubt lets nothing expire
+            fleet.jump(name, -off)
         drained = await self._drain()
         for name in list(fleet.lives):
             self.ended[name].append(net.time())

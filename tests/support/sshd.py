@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,15 +48,20 @@ def receive_command(home: Path) -> str:
 class SshServer:
     """One sshd of the user who runs the tests; it keeps its port over kill() and start()."""
 
-    def __init__(self, directory: Path, host: str = "127.0.0.1", key_type: str = "ed25519", **options: str) -> None:
+    def __init__(
+        self, directory: Path, host: str = "127.0.0.1", key_type: str = "ed25519", *, port: int = 0,
+        prefix: Sequence[str] = (), **options: str,
+    ) -> None:  # fmt: skip
+        """`prefix` is what makes a program run where the server shall stand; it needs a `port` then."""
         self.directory = directory
         self.host = host
+        self.prefix = (program(prefix[0]), *prefix[1:]) if prefix else ()  # the leash searches no PATH
         self.options = options
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.host_key = make_key(directory / "host_key", key_type)
         self.identity = directory / "user_key"
         self.user_key = make_key(self.identity)
-        self.port = self._free_port()
+        self.port = port or self._free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.authorize()
 
@@ -94,7 +100,7 @@ class SshServer:
         config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid()),  # it ends with this process at the latest
-             program("sshd"), "-D", "-f", config, "-E", self.directory / "log"],
+             *self.prefix, program("sshd"), "-D", "-f", config, "-E", self.directory / "log"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
@@ -104,6 +110,9 @@ class SshServer:
         return self
 
     def _listens(self) -> bool:
+        if self.prefix:
+            asked = [*self.prefix, "ss", "-Hltn", f"sport = :{self.port}"]
+            return bool(subprocess.run(asked, capture_output=True, check=True, timeout=PATIENCE).stdout)
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 0.2):
             return True
         return False
