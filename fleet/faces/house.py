@@ -36,6 +36,7 @@ from fleet.faces.messages import EVERYBODY, everybody
 from fleet.faces.verdicts import exit_of, exit_of_all
 from fleet.store import Store
 from fleet.store.keys import KeyRing
+from fleet.store.notary import Notary
 from fleet.store.vault import Vault, open_vault
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ class House:
         """The store. Raises NoIdentity as ring does."""
         if not self.initialised:
             raise NoIdentity(hint="fleet init, or fleet join LINK")
-        return Store.open(self.paths.database, self.paths.keys)
+        store = Store.open(self.paths.database, self.paths.keys)
+        with contextlib.suppress(FleetError):  # without keys there is nothing to write either
+            store.audit.use(Notary.of(self.ring))
+        return store
 
     @property
     def initialised(self) -> bool:

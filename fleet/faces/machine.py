@@ -104,6 +104,7 @@ def _print(found: dict[str, Any], words: str, screen: Screen) -> None:
 def config(args: Namespace, call: Caller, screen: Screen) -> int:
     """Show, set or unset settings; a change acts at the next start."""
     from fleet.daemon import edit
+    from fleet.faces import audit
 
     if args.action == "show":
         return _config_show(args, call, screen)
@@ -114,6 +115,7 @@ def config(args: Namespace, call: Caller, screen: Screen) -> int:
         change = edit.set_key(paths, args.key, args.value)
     else:
         change = edit.unset_key(paths, args.key)
+    audit.note(call, screen, "config_set", {"setting": change.key, "action": args.action})
     found = {"key": change.key, "value": change.new, "old": change.old, "origin": str(paths.config)}
     running = " (acts at the next start)" if call.alive() else ""
     screen.talk(visible(f"{paths.config}: {change.key} was {_value(change.old)}, is {_value(change.new)}{running}"))
