@@ -32,7 +32,7 @@ async def say(line: Line, text: str, sender: str) -> None:
         _encode(row) + b"\n"
         for row in (
             {"type": "auth", "token": line.token},
-            {"type": "user", "message": {"role": "user", "content": text}, "from": f"fleet:{sender}"},
+            {"type": "user", "message": {"role": "user", "content": text}, "from": f"fleet:{sender}" if sender else "fleet"},
         )
     )
     if len(data) > TEXT_LIMIT:

@@ -30,7 +30,6 @@ SHARE = 0.8  # … or this part of what its program gives it
 RETRIES = 30  # seconds that a waiting hook gives a daemon to come back
 CLIMB = 6  # directories looked through for a repository
 LOOKED = "looked"  # in run/: the store as it was when a hook found nothing there
-ATTENDED = ("", "cli")  # CLAUDE_CODE_ENTRYPOINT of a session that lives on beside a hook; a single run would wait for it
 
 
 class Hook:
@@ -38,13 +37,13 @@ class Hook:
 
     __slots__ = ("event", "given", "program", "session")
 
-    def __init__(self, arguments: list[str], data: bytes) -> None:
+    def __init__(self, arguments: list[str], data: bytes, environ: Mapping[str, str]) -> None:
         """Read the arguments and the JSON. Raises whatever is wrong with them."""
         self.event = arguments[0]
         self.given = parse(data)
         name = arguments[arguments.index("--ide") + 1]
-        if name == "claude" and ("hookEventName" in self.given or "sessionId" in self.given):
-            name = "vscode"  # it reads Claude's settings, and speaks its own JSON
+        if name == "claude" and "CLAUDECODE" not in environ:
+            name = "vscode"  # it reads Claude's settings
         self.program: Program = PROGRAMS[name]
         self.program.events[self.event]  # raises for one it does not have
         self.session = next(self.given[field] for field in self.program.session if self.given.get(field))
@@ -65,10 +64,12 @@ class Hook:
                 ("token", environ.get("CLAUDE_CODE_MESSAGING_TOKEN", "")),
             ]
         held = "true" if self.given.get(self.program.mode) == self.program.bypass else "false"
-        alone = "true" if environ.get("CLAUDE_CODE_ENTRYPOINT", "").startswith("sdk") else "false"
+        alone = "true" if self.program.name == "claude" and _is_alone(environ) else "false"
         texts = ",".join(f"{quoted(name)}:{quoted(value)}" for name, value in members if value)
         limit = self.program.limit if takes else 0
-        return f'{{{texts},"pid":{os.getppid()},"limit":{limit},"held":{held},"headless":{alone}}}'
+        pid = environ.get("CLAUDE_PID", "") if self.program.name == "claude" else ""
+        pid = pid if pid.isdecimal() and len(pid) < 10 else str(os.getppid())
+        return f'{{{texts},"pid":{pid},"limit":{limit},"held":{held},"headless":{alone}}}'
 
     def _directory(self) -> str:
         for field in self.program.directory:
@@ -82,10 +83,10 @@ class Hook:
 def run(arguments: list[str]) -> int:
     """Take one event; gives the exit code. Raises whatever goes wrong."""
     event = arguments[0]
-    if event == WAIT and os.environ.get("CLAUDE_CODE_ENTRYPOINT", "") not in ATTENDED:
-        return 0
+    if event == WAIT and _is_alone(os.environ):
+        return 0  # such a run has no idle time: it would wait for its hook
     _limit(PATIENCE)
-    hook = Hook(arguments, _read())
+    hook = Hook(arguments, _read(), os.environ)
     _limit(0 if event == WAIT else min(PATIENCE, hook.program.events[event].seconds * SHARE))
     client = Client(socket_path(os.environ))
     words = hook.words(os.environ).encode("ascii")
@@ -104,6 +105,11 @@ def run(arguments: list[str]) -> int:
     if found["ids"]:
         _confirm(client, found["ids"], hook.session)
     return code
+
+
+def _is_alone(environ: Mapping[str, str]) -> bool:
+    """Say whether Claude Code runs without a person: once, in a script."""
+    return environ.get("CLAUDE_CODE_SESSION_ATTENDED") == "0" or environ.get("CLAUDE_CODE_ENTRYPOINT", "").startswith("sdk")
 
 
 def parse(data: bytes) -> dict[str, Any]:
