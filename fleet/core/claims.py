@@ -21,6 +21,7 @@ KINDS = tuple(PATTERNS)
 BETWEEN = "\0"  # after a key and between values, where many are sieved as one text
 _MARK = re.compile(rf"\[(?:redacted:(?:{'|'.join(KINDS)})|(?:{'|'.join(KINDS)}):[0-9a-f]{{12}})\]")
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_ESCAPE = re.compile(r"u[0-9A-Fa-f]{4}|[bfnrt]")
 _FIELD = re.compile(r"\"\s{0,4}:\s{0,4}$")
 
 
@@ -59,6 +60,7 @@ def claims(text: str, key: str = "", acting: Collection[str] = ()) -> list[Claim
     for kind in fired:
         for start, end in PATTERNS[kind].find(text):
             start = _past_escape(text, start)
+            end = start + len(text[start:end].rstrip("\\"))  # a backslash at the end belongs to what follows
             if start < end and taken.find(1, start, end) < 0 and not _is_number(text, start, end):
                 taken[start:end] = b"\1" * (end - start)
                 found.append(Claim(start, end, kind))
@@ -132,13 +134,12 @@ def _reads(text: str) -> bool:
 
 
 def _past_escape(text: str, start: int) -> int:
-    """Step over the letter of an escape (`\\n`) that a finder took for the beginning of a word."""
-    before = start
-    while before > 0 and text[before - 1] == "\\":
-        before -= 1
-    if (start - before) % 2 == 0:
-        return start
-    return start + (5 if text[start] == "u" else 1)
+    """Step over the letter of an escape (`\\n`) that a finder took for the beginning of a word.
+
+    How many backslashes stand before it says nothing: JSON may be written in JSON any number of times.
+    """
+    escape = _ESCAPE.match(text, start) if text[start - 1 : start] == "\\" else None
+    return escape.end() if escape else start
 
 
 def _is_number(text: str, start: int, end: int) -> bool:

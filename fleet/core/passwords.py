@@ -20,7 +20,7 @@ object bytes input field prompt redacted empty unset changed unchanged expired i
 sha256 sha512 md5 argon2 argon2i argon2id bcrypt scrypt pbkdf2 base64 utf8 utf-8 int32 int64 uint8"""
 _WORDS = frozenset(_NONE.split())  # what stands after `password:` where none stands
 _EXAMPLES = _WORDS | {"pass", "pw", "pwd", "token"}
-_PLACEHOLDER = re.compile(r"[$<{%*•x.…_-]{3,}|\$.+|<.*>|\{.*\}|%[sd(A-Z].*|#\{.*|\*+|x+|X+|\.+|…", re.DOTALL)
+_PLACEHOLDER = re.compile(r"[$<{%*•x.…_-]{3,}|\$.+|<.*>|\{.*\}|%[sd(A-Z].*|#\{.*|\*+|x{3,}|X{3,}|\.+|…", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_]\w{0,128}(?:(?:(?:\.|->|::)[A-Za-z_]\w{0,128})+|\[.*)")  # cfg.password, entry[1]
 _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 _SPECIAL = frozenset("0123456789!@#$%^&*+?~")

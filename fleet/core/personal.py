@@ -58,7 +58,7 @@ _IP = (
     r"(?<![\w.+-])(?P<v4>[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![\w-]|\.[0-9])"
     r"|(?<![\w:.])(?P<v6>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}+)(?![\w:])"
 )
-_VERSION_BEFORE = re.compile(r"(?i)(?:version|release|build|[=~<>^@]=?)[\"':]{0,3} ?$")
+_VERSION_BEFORE = re.compile(r"(?i)(?:version|release|build|section|chapter|clause|§|[=~<>^@]=?)[\"':]{0,3} ?$")
 
 
 def _is_address(found: re.Match[str]) -> bool:
@@ -82,16 +82,19 @@ _EMAIL = (
     r"(?<![A-Za-z0-9._%+/-])(?P<x>[A-Za-z0-9_%+](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_%+-])?"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}(?P<top>[A-Za-z]{2,24}))(?![A-Za-z0-9_]|-\w|:[^\s])"
 )
+_USER_PART = re.compile(r"://[^\s/@]{0,128}$")
 _SUFFIXES = """png jpg jpeg gif svg webp ico js jsx ts tsx css html json py md txt lock toml yaml yml service socket timer
 target mount scope"""
 _FILES = frozenset(_SUFFIXES.split())  # icon@2x.png, getty@tty1.service
 
 
 def _is_mailbox(found: re.Match[str]) -> bool:
-    return found["top"].lower() not in _FILES
+    """Leave out file names with an @, and the host of a URL after its user and password."""
+    start = found.start("x")
+    return found["top"].lower() not in _FILES and not _USER_PART.search(found.string[max(0, start - 140) : start])
 
 
-_WORD = r"[^\W\d_][^\W\d_a-z]{0,0}[^\W\d_]{1,24}(?:[-'’][^\W\d_]{1,24})?"
+_WORD = r"[^\W\d_]{1,24}(?:['’-][^\W\d_]{1,24})?"
 _NAME = (
     rf"(?:(?<!\w)(?:Mr|Mrs|Ms|Mx|Dr|Prof)\.? (?P<a>{_WORD}(?: {_WORD}){{0,2}})"
     rf"|(?<!\w)(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir|[Tt]he) (?:full )?name is (?P<b>{_WORD}(?: {_WORD}){{0,2}})"

@@ -18,11 +18,20 @@ _PRIVATE_KEY = (
     rf"{_ARMOUR}{_ARMOURED}|AGE-SECRET-KEY-1[0-9A-Z]{{50,64}}|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/=\s]{{40,16384}}+"
 )
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/]{40}")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
 
-def _has_body(found: re.Match[str]) -> bool:
-    """Tell a private key from its first line alone, which stands in many a program."""
-    return _KEY_BODY.search(found[0]) is not None
+def _find_private_keys(text: str) -> Iterator[Span]:
+    """Find keys to their last line, also those that were cut; a first line alone stands in many a program."""
+    for found in _private_key().finditer(text):
+        if _KEY_BODY.search(found[0]):
+            last = _KEY_END.search(found[0])
+            yield found.start(), found.start() + last.end() if last else found.end()
+
+
+@cache
+def _private_key() -> re.Pattern[str]:
+    return re.compile(_PRIVATE_KEY)
 
 
 _AWS = (
@@ -104,7 +113,7 @@ def _has_password(found: re.Match[str]) -> bool:
 
 SECRETS: Mapping[str, Pattern] = MappingProxyType(
     {
-        "private_key": Pattern("PRIVATE KEY|AGE-SECRET-KEY-1|b3BlbnNzaC1rZXktdjE", look(_PRIVATE_KEY, _has_body)),
+        "private_key": Pattern("PRIVATE KEY|AGE-SECRET-KEY-1|b3BlbnNzaC1rZXktdjE", _find_private_keys),
         "database_url": Pattern(rf"(?i)(?:{_DATABASES})(?:\+[a-z0-9]+)?://[^\s/@]*:", look(_DATABASE_URL, _has_password)),
         "github_token": Pattern("gh[pousr]_[A-Za-z0-9]{8}|github_pat_", look(_GITHUB)),
         "aws_key": Pattern(
