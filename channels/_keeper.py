@@ -57,14 +57,17 @@ class Keeper:
         self._added = asyncio.Event()
         self.client: Connection | None = None
         self.ready: Callable[[Connection], Awaitable[None]]
+        self.began: Callable[[], None] = lambda: None
         self.failed: Callable[[], None]
         self.forbidden: Callable[[str], None]
+        self.mark = ""
         self._name = name
         self._seed = nkey
         self._public = public_nkey(nkey) if nkey is not None else None
         self._why: tuple[type[RoadError], str] = (Unreachable, "not connected to the broker yet")
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._lost: asyncio.Future[Exception] | None = None  # of the connection that stands
 
     def start(self) -> asyncio.Task[None]:
         """Start the task that keeps the connection, or give the one that runs. Raises the bug that ended the last."""
@@ -84,6 +87,11 @@ class Keeper:
         self.urls = tuple(known for known in self.urls if known != url)
         if not self.urls:
             self._added.clear()
+
+    def anew(self) -> None:
+        """Throw the connection away and make a new one."""
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(Unreachable("connected anew"))
 
     def bury(self) -> None:
         """Forget a task that ended; only a bug ends it by itself, and that is raised here, once."""
@@ -122,7 +130,7 @@ class Keeper:
     async def _live(self, url: str) -> bool:
         """Hold one connection for as long as it is good; False when it never came to be."""
         client = Connection()
-        lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        lost = self._lost = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._connect(client, url, lost)
@@ -169,6 +177,7 @@ class Keeper:
         await self.ready(client)
         self.client = client
         self._tried.set()
+        self.began()
 
     def _sign(self, nonce: str) -> bytes:
         assert self._seed is not None

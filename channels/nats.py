@@ -6,18 +6,18 @@ Settings: the table [channel.nats], and from the daemon
     fleet   the fleet's id
     nkey    fleet.core.sealing.Secret of the seed: 32 raw bytes or its text form "SU…"; None = a broker without users
 
+    mailbox bytes of one node's mailbox in JetStream
+
 A node listens on fleet.FLEET.NODE.in; that subject must stay outside every stream, else the stream's publish-ack would
 come back for the answer. Answers: the signed bytes as they are; "custody"; "busy SECONDS"; nothing at all for what
-could not be authenticated.
+could not be authenticated. What nobody answers goes into the peer's mailbox (_jetstream.py), if the broker has one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,50 +25,43 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from channels._keeper import Connection, Keeper, cancel, say
-from fleet.core import policy
+from channels._busy import asked_pause
+from channels._jetstream import FRAME_LIMIT, RECHECK_FIRST, RECHECK_LAST, Boxes
+from channels._keeper import Connection, Keeper, cancel
+from channels._requests import Away, Requests
+from fleet.core import policy, subjects
 from fleet.core.channel import Answer, AnswerKind, Channel, Deliver, Traits
 from fleet.core.envelope import is_node_id
 from fleet.core.outcome import Outcome
 from fleet.core.parcel import Parcel
 from fleet.core.peer import Peer
-from fleet.core.sealing import Secret
-from fleet.errors import Barred, Faulty, RoadError, SettingsError, Unreachable
+from fleet.errors import Barred, RoadError, SettingsError, Unreachable
 
-FRAME_LIMIT = policy.PARCEL_LIMIT + 1024  # a parcel and its hop frame
-BACKLOG = 8 * 1024 * 1024  # bytes waiting for the socket before we say that the broker does not keep up
 INGRESS_BYTES = 64 * 1024 * 1024  # bytes being received at once, beside policy.INGRESS_QUEUE parcels
+ANSWER_SHARE = 0.8  # of a parcel's time belongs to the peer, the rest to its mailbox
+MAILBOX = 8 * 1024 * 1024  # bytes of one mailbox; JetStream reserves them
+MAILBOX_LEAST = 0.2  # seconds the mailbox has at least: the engine's own deadline ends it sooner
 CUSTODY, BUSY = b"custody", b"busy "
-INBOX = "_INBOX."
-
-
-@dataclass(slots=True)
-class _Call:
-    """A parcel whose answer has not come yet; `result` is settled once."""
-
-    subject: str
-    result: asyncio.Future[Msg | RoadError]
-
-    def settle(self, value: Msg | RoadError) -> None:
-        if not self.result.done():
-            self.result.set_result(value)
 
 
 class Nats:
     """The NATS road of one node."""
 
     name = "nats"
-    traits = Traits(framed=True)
+    traits = Traits(framed=True, keeps=True)
 
-    def __init__(self, urls: Sequence[str], node: str, fleet: str, nkey: Secret | None) -> None:
-        self._subjects = f"fleet.{fleet}."
+    def __init__(self, keeper: Keeper, node: str, fleet: str, mailbox: int) -> None:
+        """Take what keeps the connection, our own id, the fleet's and the bytes of one mailbox."""
+        self._fleet = fleet
         self._node = node
-        self._keeper = Keeper(urls, node, nkey)
+        self._keeper = keeper
         self._keeper.ready = self._ready
+        self._keeper.began = self._began
         self._keeper.failed = self._failed
-        self._keeper.forbidden = self._forbidden
-        self._inbox = ""
-        self._calls: dict[str, _Call] = {}
+        self._requests = Requests(keeper, node)
+        self._keeper.forbidden = self._requests.forbidden
+        self._boxes = Boxes(fleet, node, mailbox, self._requests)
+        self._making: set[asyncio.Task[None]] = set()
         self._deliver: Deliver | None = None
         self._ear: tuple[Connection, Subscription] | None = None  # our own subject, on which connection
         self._taking: set[asyncio.Task[None]] = set()
@@ -80,24 +73,28 @@ class Nats:
         await self._keeper.first_try()
 
     async def send(self, peer: Peer, parcel: Parcel, timeout: float) -> Outcome:
-        """Publish the parcel and wait for the peer's answer."""
+        """Publish the parcel and wait for the peer's answer; where the peer is away, lay it into its mailbox."""
         subject = self._subject(peer, parcel)
-        client = self._connection(len(parcel.data))
-        token = secrets.token_hex(8)
-        call = self._calls[token] = _Call(subject, asyncio.get_running_loop().create_future())
+        clock = asyncio.get_running_loop().time
+        until = clock() + timeout
+        wait = timeout if parcel.fleeting else timeout * ANSWER_SHARE
         try:
-            await client.publish(subject, parcel.data, reply=self._inbox + token)
-            async with asyncio.timeout(timeout):
-                answer = await call.result
-        except TimeoutError:
-            raise Unreachable(f"{peer.id} did not answer within {timeout:g} s") from None
-        except (NatsError, RuntimeError) as error:  # uvloop says RuntimeError of a socket that is gone
-            raise Unreachable(say(error)) from None
-        finally:
-            self._calls.pop(token, None)
-        if isinstance(answer, RoadError):
-            raise answer
+            answer = await self._requests.ask(subject, parcel.data, wait)
+        except Away as away:
+            if parcel.fleeting:
+                raise
+            return await self._lay_down(peer, parcel, until - clock(), away)
         return _outcome(peer, answer)
+
+    async def _lay_down(self, peer: Peer, parcel: Parcel, left: float, away: Away) -> Outcome:
+        try:
+            await self._boxes.put(peer.id, parcel, max(MAILBOX_LEAST, left))
+        except Away as none:
+            raise Unreachable(away.message, unsent=away.unsent and none.unsent) from None
+        except RoadError as error:
+            unsent = away.unsent and isinstance(error, Unreachable) and error.unsent
+            raise Unreachable(f"{away.message}; {error.message}", unsent=unsent) from None
+        return Outcome.taken(self.name)
 
     async def listen(self, deliver: Deliver) -> None:
         """Hand every parcel on our subject to `deliver`, each in a task of its own; runs until cancelled."""
@@ -113,13 +110,22 @@ class Nats:
             await self._unsubscribe()
             await cancel(self._taking)
 
+    async def drain(self, deliver: Deliver) -> None:
+        """Hand what lies in our own mailbox to `deliver`, each object once; runs until cancelled."""
+        await self._boxes.drain(deliver)
+
     async def forget(self, peer: Peer, pids: Sequence[str]) -> None:
-        """Nothing is kept on this road."""
+        """Take parcels back from the peer's mailbox, where we know their place."""
+        await self._boxes.take_back(peer.id, pids)
 
     async def close(self) -> None:
         """Let the connection go; whoever still waits for an answer is told."""
         await self._keeper.stop()
-        await cancel(self._taking)
+        await cancel(self._taking | self._making)
+
+    async def reconnect(self) -> None:
+        """Connect to the broker anew."""
+        self._keeper.anew()
 
     def also(self, url: str) -> None:
         """Try another way to the broker after those that are configured: a tunnel was opened."""
@@ -129,6 +135,12 @@ class Nats:
         """Try a way no more that also() added."""
         self._keeper.no_longer(url)
 
+    def care_for(self, nodes: Iterable[str], room: int) -> None:
+        """Make and keep the mailboxes of these nodes, within `room` bytes in all: this node serves the broker."""
+        self._boxes.care_for(nodes, room)
+        if self._keeper.client is not None:
+            self._make_boxes()
+
     def _subject(self, peer: Peer, parcel: Parcel) -> str:
         if not self._keeper.urls:
             raise Barred("no NATS broker is configured", address=True, hint="fleet config set nats.url nats://HOST:4222")
@@ -136,46 +148,38 @@ class Nats:
             raise Barred("the peer's id is no subject")
         if len(parcel.data) > FRAME_LIMIT:
             raise Barred(f"{len(parcel.data)} bytes; the limit is {FRAME_LIMIT}")
-        return f"{self._subjects}{peer.id}.in"
-
-    def _connection(self, size: int) -> Connection:
-        client = self._keeper.client
-        if client is None or not client.is_connected:
-            raise self._keeper.why()
-        if client.pending_data_size > BACKLOG:
-            raise Unreachable("the broker does not keep up", retry_after=policy.BUSY_RETRY, unsent=True)
-        if size > client.max_payload:
-            raise Barred(f"{size} bytes; this broker takes {client.max_payload}")
-        return client
+        return subjects.door(self._fleet, peer.id)
 
     # --- what the keeper and the connection tell ----------------------------------------------------------------------
 
     async def _ready(self, client: Connection) -> None:
-        self._inbox = f"{INBOX}{self._node}.{secrets.token_hex(8)}."
-        await client.subscribe(self._inbox + "*", cb=self._answered)
+        await self._requests.ready(client)
         await self._subscribe(client)
 
+    def _began(self) -> None:
+        self._requests.began()
+        self._make_boxes()
+
     def _failed(self) -> None:
-        for call in self._calls.values():
-            call.settle(Unreachable(self._keeper.why().message))
+        self._requests.failed()
 
-    def _forbidden(self, words: str) -> None:
-        for call in self._calls.values():
-            if f'"{call.subject}"' in words:
-                call.settle(Faulty("the broker does not let us publish to this peer"))
+    def _make_boxes(self) -> None:
+        task = asyncio.create_task(self._until_made(), name="nats mailboxes")
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
 
-    async def _answered(self, message: Msg) -> None:
-        call = self._calls.get(message.subject.rpartition(".")[2])
-        if call is not None:
-            nobody = message.headers and not message.data
-            call.settle(Unreachable("the peer is not connected to the broker", unsent=True) if nobody else message)
+    async def _until_made(self) -> None:
+        pause = RECHECK_FIRST
+        while self._keeper.client is not None and not await self._boxes.make_all():
+            await asyncio.sleep(pause)
+            pause = min(RECHECK_LAST, pause * 2)
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
     async def _subscribe(self, client: Connection) -> None:
         if self._deliver is not None and (self._ear is None or self._ear[0] is not client):
             with contextlib.suppress(NatsError):  # a client that just closed: the keeper sees it too
-                self._ear = client, await client.subscribe(f"{self._subjects}{self._node}.in", cb=self._heard)
+                self._ear = client, await client.subscribe(subjects.door(self._fleet, self._node), cb=self._heard)
 
     async def _unsubscribe(self) -> None:
         ear, self._ear = self._ear, None
@@ -185,7 +189,7 @@ class Nats:
 
     async def _heard(self, message: Msg) -> None:
         deliver, size = self._deliver, len(message.data)
-        if deliver is None or not message.reply.startswith(INBOX) or size > FRAME_LIMIT:
+        if deliver is None or not message.reply.startswith(subjects.INBOX) or size > FRAME_LIMIT:
             return
         if len(self._taking) >= policy.INGRESS_QUEUE or self._held + size > INGRESS_BYTES:
             await self._reply(message, Answer(AnswerKind.BUSY, retry_after=policy.BUSY_RETRY))
@@ -208,12 +212,9 @@ class Nats:
             asyncio.get_running_loop().call_exception_handler(words)
 
     async def _reply(self, message: Msg, answer: Answer) -> None:
-        client = self._keeper.client
         data = _answer_bytes(answer)
-        if data is None or client is None or client.pending_data_size > BACKLOG:
-            return
-        with contextlib.suppress(NatsError, RuntimeError):  # the sender asks again and gets its duplicate's receipt
-            await client.publish(message.reply, data)
+        if data is not None:  # a sender that misses it asks again and gets its duplicate's receipt
+            await self._requests.tell(message.reply, data)
 
 
 def _answer_bytes(answer: Answer) -> bytes | None:
@@ -229,16 +230,8 @@ def _outcome(peer: Peer, answer: Msg) -> Outcome:
     if data == CUSTODY:
         return Outcome.taken(peer.id)
     if data.startswith(BUSY):
-        raise Unreachable(f"{peer.id} is busy", retry_after=_seconds(data[len(BUSY) :]))
+        raise Unreachable(f"{peer.id} is busy", retry_after=asked_pause(data[len(BUSY) :]))
     return Outcome.replied(data)
-
-
-def _seconds(text: bytes) -> float:
-    try:
-        value = float(text[:16])
-    except ValueError:
-        return policy.BUSY_RETRY
-    return value if 0.0 <= value <= policy.BACKOFF_CAP else policy.BUSY_RETRY
 
 
 def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Nats:
@@ -249,4 +242,7 @@ def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Nats:
         parts = urlsplit(url)
         if parts.scheme not in ("nats", "tls") or not parts.hostname:
             raise SettingsError("nats.url must look like nats://HOST:PORT or tls://HOST:PORT")
-    return Nats(urls, str(settings["node"]), str(settings["fleet"]), settings.get("nkey"))
+    node = str(settings["node"])
+    return Nats(
+        Keeper(urls, node, settings.get("nkey")), node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX)
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fleet.core.channel import Channel, Deliver, Traits
@@ -46,6 +47,7 @@ class Relay:
             )
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
+        asked = replace(parcel, fleeting=True)  # a chief that is away keeps nothing: the next one is asked
         reasons = []
         unsent = True
         for chief in chiefs:
@@ -54,7 +56,7 @@ class Relay:
                 if left <= 0:
                     break
                 try:
-                    outcome = await road.send(chief, parcel, left)
+                    outcome = await road.send(chief, asked, left)
                 except RoadError as error:
                     reasons.append(f"{chief.id} over {road.name}: {error.message}")
                     unsent = unsent and (not isinstance(error, Unreachable) or error.unsent)

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from channels._busy import asked_pause
 from channels._ssh import Done, Lines, Login, known_hosts, login_of, said, tunnel_argv, user_config
 from fleet.core import policy
 from fleet.core.channel import Answer, AnswerKind, Channel, Deliver, Traits
@@ -102,7 +103,7 @@ def _outcome(peer: Peer, done: Done) -> Outcome:
     if done.code == CUSTODY and done.out.strip() == b"custody":
         return Outcome.taken(peer.id)
     if done.code == BUSY:
-        raise Unreachable(f"{peer.id} is busy", retry_after=_seconds(done.out), unsent=True)
+        raise Unreachable(f"{peer.id} is busy", retry_after=asked_pause(done.out), unsent=True)
     how = "the session broke" if done.code is None else f"exit {done.code}" if done.code else "exit 0 without an answer"
     words = said(done.err)
     raise Unreachable(f"{how}: {words}" if words else how)

@@ -49,11 +49,16 @@ class Traits:
     hedges: bool = True  # may run beside another attempt
     spare: bool = False  # only on request or when nothing else can
     framed: bool = False  # wrapped in the hop frame
+    keeps: bool = False  # replies, and lays parcels that are not fleeting into a mailbox when the peer is away
     max_bytes: int = policy.PARCEL_LIMIT
 
 
 class Channel(Protocol):
-    """One road. Its constructor is the module's `build(settings, earlier)`."""
+    """One road. Its constructor is the module's `build(settings, earlier)`.
+
+    A road whose traits say `keeps` has `drain(deliver)` beside listen(): it hands over what lies in this node's own
+    mailbox, from which no answer goes back; runs until cancelled.
+    """
 
     name: str
     traits: Traits

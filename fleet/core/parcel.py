@@ -46,6 +46,7 @@ class ParcelType(IntEnum):
 
 
 ANSWERS = frozenset({ParcelType.RECEIPT, ParcelType.PONG})
+FLEETING = frozenset({ParcelType.PING, ParcelType.PONG, ParcelType.HEARTBEAT})  # nobody wants them later
 KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 
@@ -92,6 +93,7 @@ class Parcel:
     data: bytes
     receipt: bool = False  # a receipt leaves a mailbox at its exp, mail when it is answered
     urgent: bool = False
+    fleeting: bool = False  # worth an answer now or nothing: a ping, a heartbeat
 
     def __len__(self) -> int:
         """Count the bytes on the road."""

@@ -48,7 +48,8 @@ def plan(roads: Sequence[Road], wish: Wish, *, nudge: bool = True) -> tuple[Step
     """Order the roads for one walk.
 
     HEALTHY and DEGRADED in their place; a HEALING road that cannot ping after them, one that can as a last resort; BROKEN
-    none; spare roads last. After a failure a road on another layer goes before one that shares the failed one's fate.
+    none, but one that keeps a mailbox is then a last resort that only takes; spare roads last. After a failure a road on
+    another layer goes before one that shares the failed one's fate.
     """
     allowed = [road for road in _allowed(roads, wish) if nudge or road.traits.carries]
     if wish.pinned:
@@ -64,8 +65,13 @@ def longest(steps: Sequence[Step]) -> float:
     return sum(step.deadline * (walks if step.carries else 1) for step in steps)
 
 
+def is_open(traits: Traits, link: Link) -> bool:
+    """Say whether mail may go to a road: to a BROKEN one only if it keeps a mailbox, for there the peer may be away."""
+    return link.health is not Health.BROKEN or (traits.keeps and not link.security)
+
+
 def _allowed(roads: Sequence[Road], wish: Wish) -> list[Road]:
-    usable = [road for road in roads if road.name not in wish.held_by and road.link.health is not Health.BROKEN]
+    usable = [road for road in roads if road.name not in wish.held_by and is_open(road.traits, road.link)]
     if wish.pinned:
         return [road for road in usable if road.name == wish.pinned]
     if not wish.kind.roads:
@@ -87,6 +93,8 @@ def _rank(road: Road, failed: Mapping[str, float]) -> int:
     """Rank a road; equal ranks keep the configured order. What proved itself since its layer failed keeps its place."""
     if road.traits.spare:
         return 4
+    if road.link.health is Health.BROKEN:
+        return 3
     if road.link.health is Health.HEALING:
         return 3 if road.traits.pings else 2
     doubtful = road.layer in failed and (road.link.untried or road.link.proven_at < failed[road.layer])
@@ -97,7 +105,8 @@ def _step(road: Road, hedge: float) -> Step:
     limit = road.timeout or policy.DEADLINES.get(road.name, policy.DEADLINE)
     if road.link.health is not Health.HEALTHY and road.traits.pings:
         limit = min(limit, policy.DEADLINE_DEGRADED * road.stretch)
-    return Step(road.name, limit, hedge, road.traits.replies, road.traits.carries)
+    replies = road.traits.replies and road.link.health is not Health.BROKEN
+    return Step(road.name, limit, hedge, replies, road.traits.carries)
 
 
 def hedge_delay(road: Road) -> float:

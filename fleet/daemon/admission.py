@@ -1,6 +1,8 @@
 """Who may enter the embedded broker and what each may do there; pure, and never lets one member's word harm another.
 
 A member may publish to every node's subject, answer what it was asked, and listen to its own subject and its own answers.
+It may lay parcels into every mailbox under its own name, but read and delete in its own alone; only the node that runs the
+broker makes mailboxes.
 Its nkey is its own word (the manifest): one that is none, or that another member holds, is left out and nobody else is.
 """
 
@@ -11,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from fleet.core import subjects
 from fleet.core.envelope import is_node_id
 
 LOGIN_TIMEOUT = 1  # seconds to answer the server's challenge
@@ -29,19 +32,25 @@ def admit(before: Sequence[User], wanted: Sequence[User]) -> tuple[tuple[User, .
     return admitted, [user[0] for user in wanted if user not in admitted]
 
 
-def authorization(fleet: str, users: Sequence[User]) -> dict[str, Any]:
-    """Write the block of nats-server's configuration that lets `users` in and nobody else."""
+def authorization(fleet: str, users: Sequence[User], house: str = "") -> dict[str, Any]:
+    """Write the block of nats-server's configuration that lets `users` in and nobody else; `house` runs the broker."""
     if not users:  # with no user at all the server would let everybody in
         return {"timeout": LOGIN_TIMEOUT, "token": secrets.token_hex(32)}
-    return {"timeout": LOGIN_TIMEOUT, "users": [_user(fleet, node, nkey) for node, nkey in users]}
+    return {"timeout": LOGIN_TIMEOUT, "users": [_user(fleet, node, nkey, house) for node, nkey in users]}
 
 
-def _user(fleet: str, node: str, nkey: str) -> dict[str, Any]:
+def _user(fleet: str, node: str, nkey: str, house: str) -> dict[str, Any]:
+    publish = [
+        subjects.door(fleet, "*"), subjects.box(fleet, "*", node), subjects.fetch(fleet, node),
+        *subjects.acknowledgements(fleet, node),
+    ]  # fmt: skip
+    if node == house:
+        publish += subjects.MAKING
     return {
         "nkey": nkey,
         "permissions": {
-            "publish": {"allow": [f"fleet.{fleet}.*.in"]},
-            "subscribe": {"allow": [f"fleet.{fleet}.{node}.in", f"_INBOX.{node}.>"]},
+            "publish": {"allow": publish},
+            "subscribe": {"allow": [subjects.door(fleet, node), subjects.answers(node) + ">"]},
             "allow_responses": {"max": 1, "expires": "1m"},
         },
     }

@@ -36,6 +36,7 @@ SETTINGS = {
 }
 READY_TIMEOUT = 10.0
 GREETING_POLL = 0.02
+GREETING_TIMEOUT = 2.0  # a server that lives greets within milliseconds, on a loaded machine within one second
 STOP_TIMEOUT = 3.0
 RESTART_WAITS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the first death at once, then slower and slower
 STEADY = 30.0  # seconds of life after which a death counts as the first again
@@ -43,12 +44,17 @@ STEADY = 30.0  # seconds of life after which a death counts as the first again
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the broker lives and listens; `fixed`: this port or none."""
+    """Where the broker lives and listens; `fixed`: this port or none.
+
+    `house` is the node that runs it, `store` the bytes its mailboxes may take; without a store it has none.
+    """
 
     directory: Path
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     fixed: bool = False
+    house: str = ""
+    store: int = 0
 
 
 class Broker:
@@ -64,7 +70,7 @@ class Broker:
         self._program = program
         self._log = log or (lambda event, **words: None)
         self._users = self._admitted((), users)
-        self._name = f"fleet-{secrets.token_hex(8)}"
+        self._name = ""
         self._last_words = "it has said nothing"
         self._settled = place.fixed or self._recall()
         self._process: Process | None = None
@@ -91,7 +97,17 @@ class Broker:
         """Find the server and start it; ready() tells when it answers. Raises SettingsError when there is none."""
         program = await find_program(self._program)
         make_private(self._place.directory)
+        self._name = self._own_name()
         self._supervisor = asyncio.create_task(self._supervise(program), name="broker")
+
+    def _own_name(self) -> str:
+        """Give the server's name, the same in every life: by it a cluster knows its members."""
+        path = self._place.directory / "name"
+        with contextlib.suppress(OSError, ValueError):
+            return f"fleet-{bytes.fromhex(path.read_text('ascii')).hex()}"
+        name = secrets.token_hex(8)
+        atomic_write(path, name.encode())
+        return f"fleet-{name}"
 
     async def ready(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait until the server answers. Raises Unreachable with its last words."""
@@ -115,6 +131,22 @@ class Broker:
             raise
         if self._answers.is_set() and self._process is not None:  # a young one is told when it answers
             self._process.send_signal(signal.SIGHUP)
+
+    async def alive(self, timeout: float = GREETING_TIMEOUT) -> bool:
+        """Say whether the server greets whoever comes, within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._greets()
+        except TimeoutError:
+            return False
+
+    async def restart(self, timeout: float = READY_TIMEOUT) -> None:
+        """End the server, also one that hangs, and wait for its successor. Raises Unreachable."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            self._answers.clear()
+            await _stop(process)
+        await self.ready(timeout)
 
     async def close(self) -> None:
         """Stop the server; it is killed when it does not go."""
@@ -221,10 +253,22 @@ class Broker:
             "host": self._place.host or "0.0.0.0",
             "port": self.port,
             "log_file": str(self._place.directory / "broker.log"),
-            "authorization": admission.authorization(self._fleet, self._users),
+            "authorization": admission.authorization(self._fleet, self._users, self._place.house),
             **SETTINGS,
+            **self._mailboxes(),
         }
         atomic_write(self._place.directory / "broker.conf", json.dumps(settings, indent=1).encode())
+
+    def _mailboxes(self) -> dict[str, object]:
+        """Let mailboxes lie on this disk; what was acknowledged was synced, so custody outlives a power cut."""
+        if not self._place.store:
+            return {}
+        return {
+            "jetstream": {
+                "store_dir": str(self._place.directory / "mailboxes"), "sync_interval": "always",
+                "max_file_store": self._place.store, "max_memory_store": 0,
+            }
+        }  # fmt: skip
 
 
 async def _stop(process: Process) -> None:

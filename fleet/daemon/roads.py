@@ -72,8 +72,9 @@ class RoadKeeper:
 
     async def _start_broker(self) -> None:
         host, _ = split_address(self._settings.node.bind)
-        place = Place(self._paths.run / "nats", host, self._settings.nats.port)
-        broker = Broker(self._ring.fleet, place, self._users([]), self._settings.nats.server, self._log)
+        nats = self._settings.nats
+        place = Place(self._paths.run / "nats", host, nats.port, house=self._ring.node, store=nats.store)
+        broker = Broker(self._ring.fleet, place, self._users([]), nats.server, self._log)
         try:
             await broker.open()
             await broker.ready(OPEN_TIMEOUT)
@@ -193,8 +194,13 @@ class RoadKeeper:
 
     async def admit(self, peers: Iterable[Peer]) -> None:
         """Let the broker know who may connect; the others are not disturbed."""
-        if self.broker is not None:
-            await self.broker.set_users(self._users(peers))
+        if self.broker is None:
+            return
+        users = self._users(peers)
+        await self.broker.set_users(users)
+        road = self.channels.get("nats")
+        if self._settings.nats.store and road is not None and hasattr(road, "care_for"):
+            road.care_for([node for node, _ in users], self._settings.nats.store)
 
     async def forget(self, peer: Peer, road: str, pids: Sequence[str]) -> None:
         """Take parcels back from the road that holds them, where it can."""

@@ -227,6 +227,9 @@ class Node:
         for name, channel in self.roads.channels.items():
             deliver = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=channel.traits.replies)
             self.task(supervise(name, partial(channel.listen, deliver), self.log))
+            if channel.traits.keeps:
+                left = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=False)
+                self.task(supervise(f"{name} mailbox", partial(channel.drain, left), self.log))  # type: ignore[attr-defined]
         self.task(supervise("custodian", self.custodian.run, self.log))
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))

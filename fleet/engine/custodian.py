@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fleet.core import policy
 from fleet.core.channel import Answer, AnswerKind
 from fleet.core.envelope import KINDS
-from fleet.core.parcel import Parcel, ParcelType
+from fleet.core.parcel import FLEETING, Parcel, ParcelType
 from fleet.core.plan import Wish, backoff, plan
 from fleet.engine.attempt import Cargo
 from fleet.engine.cascade import Cascade, Journey
@@ -160,7 +160,9 @@ class Custodian:
         if peer is None:
             return Journey()
         kind = ParcelType(kept.type)
-        parcel = Parcel(kept.pid, kept.origin, kept.addressee, kept.exp, kept.data, kind is ParcelType.RECEIPT)
+        parcel = Parcel(
+            kept.pid, kept.origin, kept.addressee, kept.exp, kept.data, kind is ParcelType.RECEIPT, fleeting=kind in FLEETING
+        )
         cargo = Cargo(parcel, kind, origin=kept.origin, via=tuple(kept.via.split(",")))
         steps = tuple(step for step in plan(means.links.roads(peer), _ANY_ROAD) if step.carries)
         return await means.cascade.walk(peer, cargo, steps, lambda late: None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from fleet.core import canonical, policy, sealing
-from fleet.core.parcel import Header, Parcel, ParcelType
+from fleet.core.parcel import FLEETING, Header, Parcel, ParcelType
 from fleet.core.peer import Certificate, Manifest, Peer, join_intro, read_frame, write_frame
 from fleet.core.sealing import OpeningKey, Secret, SigningKey
 from fleet.engine.world import World
@@ -84,8 +84,9 @@ def write_parcel(me: Identity, peer: Peer, items: Sequence[bytes], order: Order,
     intro = me.intro if order.intro else b""
     data = sealing.seal(order.kind, me.signing, peer.seal, header, items, world.dice(32), intro)
     return Parcel(
-        header.pid, me.node, peer.id, order.exp, data, receipt=order.kind is ParcelType.RECEIPT, urgent=order.urgent
-    )
+        header.pid, me.node, peer.id, order.exp, data, receipt=order.kind is ParcelType.RECEIPT, urgent=order.urgent,
+        fleeting=order.kind in FLEETING,
+    )  # fmt: skip
 
 
 def own_certificate(

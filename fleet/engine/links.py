@@ -10,7 +10,7 @@ from fleet.core.channel import Traits
 from fleet.core.fate import layer_of
 from fleet.core.health import UNTRIED, Evidence, Health, Link, Signal, advance, elapsed, observe
 from fleet.core.peer import Peer
-from fleet.core.plan import Road
+from fleet.core.plan import Road, is_open
 from fleet.engine.shared import Shared
 from fleet.engine.world import World
 
@@ -52,8 +52,8 @@ class Links:
         return self._enter(key, link, signal, "time") if signal else link
 
     def usable(self, peer: str, channel: str) -> bool:
-        """Say whether anything may be sent over it now."""
-        return self.get(peer, channel).health is not Health.BROKEN
+        """Say whether mail may go to it now."""
+        return is_open(self._traits.get(channel, Traits()), self.get(peer, channel))
 
     def credit(
         self, peer: str, channel: str, evidence: Evidence, *, took: float = 0.0, reason: str = "", security: bool = False

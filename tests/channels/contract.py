@@ -18,6 +18,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -359,3 +360,89 @@ class OneWayRoad(CarryingRoad):
         collector = Collector()
         async with listening(world, collector):
             assert await collector.wait_for(1) == [b"kept"]
+
+
+@contextlib.asynccontextmanager
+async def draining(world: World, deliver: Deliver) -> AsyncIterator[None]:
+    """Let `there` hand over what lies in its mailbox."""
+    task = asyncio.ensure_future(world.there.drain(deliver))  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class KeepingRoad(Conformance):
+    """The clauses of a road that replies and keeps a mailbox beside: `there` is away until it drains."""
+
+    carries, replies = True, True
+
+    async def test_it_says_that_it_keeps(self, world: World) -> None:
+        assert world.here.traits.keeps
+
+    async def test_what_nobody_answers_is_taken(self, world: World) -> None:
+        outcome = await world.send(b"x")
+        assert outcome.word is Word.TAKEN and outcome.holder
+
+    async def test_who_answers_leaves_nothing_in_the_mailbox(self, world: World) -> None:
+        async with listening(world, Collector()):
+            assert (await world.send(b"x")).word is Word.REPLIED
+        collector = Collector()
+        async with draining(world, collector):
+            await world.send(b"later")
+            async with asyncio.timeout(LONG):
+                while b"later" not in collector.came:  # the probes of listening() lie before it
+                    await asyncio.sleep(0.01)
+        assert b"x" not in collector.came
+
+    async def test_a_fleeting_parcel_is_never_laid_down(self, world: World) -> None:
+        with pytest.raises(Unreachable):
+            await world.here.send(world.peer, replace(parcel(b"ping"), fleeting=True), LONG)
+        await world.send(b"mail")
+        collector = Collector()
+        async with draining(world, collector):
+            assert await collector.wait_for(1) == [b"mail"]
+
+    async def test_a_waiting_parcel_is_handed_over_once_and_exactly(self, world: World) -> None:
+        for data in NASTY:
+            await world.send(data)
+        collector = Collector()
+        async with draining(world, collector):
+            await collector.wait_for(len(NASTY))
+            await world.send(b"two")
+            assert await collector.wait_for(len(NASTY) + 1) == [*NASTY, b"two"]
+
+    async def test_a_busy_receiver_is_asked_again(self, world: World) -> None:
+        answers = iter([Answer(AnswerKind.BUSY, retry_after=0.01)])
+        collector = Collector(lambda data: next(answers, signed(b"")))
+        await world.send(b"x")
+        async with draining(world, collector):
+            assert await collector.wait_for(2) == [b"x", b"x"]
+
+    async def test_a_receiver_that_breaks_ends_nothing(self, world: World) -> None:
+        def refuse_once(data: bytes) -> Answer:
+            if data == b"poison":
+                raise LookupError("a bug in the receiver")
+            return signed(data)
+
+        collector = Collector(refuse_once)
+        with bugs_collected() as bugs:
+            async with draining(world, collector):
+                for data in (b"poison", b"bread"):
+                    await world.send(data)
+                assert await collector.wait_for(1) == [b"bread"]
+        assert [type(bug) for bug in bugs] == [LookupError]
+
+    async def test_what_is_forgotten_is_not_handed_over(self, world: World) -> None:
+        dropped, kept = parcel(b"dropped"), parcel(b"kept")
+        for each in (dropped, kept):
+            await world.here.send(world.peer, each, LONG)
+        await world.here.forget(world.peer, [dropped.pid])
+        collector = Collector()
+        async with draining(world, collector):
+            assert await collector.wait_for(1) == [b"kept"]
+
+    async def test_a_peer_without_a_mailbox_is_unreachable(self, world: World) -> None:
+        with pytest.raises(Unreachable):
+            await world.here.send(world.absent(), parcel(b"x"), LONG)

@@ -13,7 +13,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from channels import _keeper
+from channels import _keeper, _requests
 from channels import nats as road
 from channels._keeper import Keeper, public_nkey
 from channels.nats import Nats
@@ -210,7 +210,7 @@ async def test_a_black_hole_with_a_full_send_buffer_is_left_as_well(world: NatsW
 
 
 async def test_a_broker_that_does_not_keep_up_is_said_so(world: NatsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(road, "BACKLOG", -1)
+    monkeypatch.setattr(_requests, "BACKLOG", -1)
     with pytest.raises(Unreachable, match="keep up") as caught:
         await world.send(b"x")
     assert caught.value.retry_after == policy.BUSY_RETRY
@@ -405,7 +405,7 @@ def _waiting(subscription: Any) -> list[Any]:
 async def test_an_answer_nobody_waits_for_changes_nothing(world: NatsWorld) -> None:
     raw = await world.raw()
     async with listening(world, answering(ECHO)):
-        await raw.publish(world.here._inbox + "0" * 16, b"forged")
+        await raw.publish(world.here._requests._inbox + "0" * 16, b"forged")
         await raw.flush()  # the first one overtakes what was published before
         await raw.flush()
         assert (await world.send(b"x")).data == b"yes"

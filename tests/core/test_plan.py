@@ -13,6 +13,7 @@ from fleet.core.plan import Road, Step, Wish, backoff, hedge_delay, longest, pat
 TRAITS = {
     "cloud": Traits(replies=False, pings=False, hedges=False, spare=True),
     "nats": Traits(framed=True),
+    "box": Traits(framed=True, keeps=True),
     "http": Traits(framed=True),
     "relay": Traits(framed=True),
     "seed": Traits(replies=False, pings=False),
@@ -54,6 +55,9 @@ def planned(roads: str, wish: Wish | None = None, *, nudge: bool = True) -> str:
         ("nats- http relay", "nats http relay"),
         ("nats! http relay!", "http"),
         ("nats! http!", ""),
+        # one that keeps a mailbox is then a last resort
+        ("box! http relay", "http relay box"),
+        ("box! cloud http!", "box cloud"),
         # healing that pings is a last resort; without pings it comes after all healthy and degraded ones
         ("nats~ http relay-", "http relay nats"),
         ("ssh~ git nats-", "git nats ssh"),
@@ -127,7 +131,7 @@ def test_a_walk_after_a_nudge_nudges_nobody() -> None:
 
 
 def test_nothing_is_planned_over_a_broken_link() -> None:
-    for name in TRAITS:
+    for name in (name for name, traits in TRAITS.items() if not traits.keeps):
         assert planned(f"{name}!") == planned(f"{name}!", Wish(MESSAGE, pinned=name)) == ""
 
 
@@ -238,7 +242,7 @@ def test_whatever_the_weather_a_plan_keeps_the_laws(words: list[str], kind: str,
     steps = plan(roads, Wish(KINDS[kind]), nudge=nudge)
     by_name = {each.name: each for each in roads}
     names = [step.channel for step in steps]
-    assert all(by_name[name].link.health is not Health.BROKEN for name in names)
+    assert all(by_name[name].link.health is not Health.BROKEN or by_name[name].traits.keeps for name in names)
     assert all(step.deadline > 0 and step.hedge >= 0 for step in steps)
     assert nudge or all(step.carries for step in steps)
     own = KINDS[kind].roads
@@ -254,3 +258,10 @@ def test_a_walk_takes_at_most_one_more_round_for_each_road_that_wakes() -> None:
     assert longest([nats, wol, ssh]) == 2 * 13.0 + 60.0
     assert longest([nats, wol, ssh, text]) == 3 * 13.0 + 62.0
     assert longest([]) == 0.0
+
+
+def test_a_broken_road_that_keeps_a_mailbox_only_takes_and_never_after_a_fault_of_security() -> None:
+    box = road("box!")
+    assert [step.replies for step in plan([box, road("http")], Wish(MESSAGE))] == [True, False]
+    distrusted = Road(box.name, box.traits, Link(health=Health.BROKEN, security=True))
+    assert plan([distrusted], Wish(MESSAGE)) == ()

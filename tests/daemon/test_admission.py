@@ -44,10 +44,20 @@ def test_each_may_do_only_what_is_its_own() -> None:
     users = authorization("f", MEMBERS)["users"]
     assert [user["nkey"] for user in users] == [KEY["ana"], KEY["ben"]]
     assert users[0]["permissions"] == {
-        "publish": {"allow": ["fleet.f.*.in"]},
+        "publish": {"allow": [
+            "fleet.f.*.in", "fleet.f.*.box.ana.*", "$JS.API.CONSUMER.MSG.NEXT.fleet_f_ana.in",
+            "$JS.ACK.fleet_f_ana.in.>", "$JS.ACK.*.*.fleet_f_ana.in.>",
+        ]},
         "subscribe": {"allow": ["fleet.f.ana.in", "_INBOX.ana.>"]},
         "allow_responses": {"max": 1, "expires": "1m"},
-    }
+    }  # fmt: skip
+
+
+def test_who_runs_the_broker_makes_the_mailboxes_and_may_do_nothing_else_more() -> None:
+    plain, house = (authorization("f", MEMBERS, house)["users"][0]["permissions"] for house in ("", "ana"))
+    more = set(house["publish"]["allow"]) - set(plain["publish"]["allow"])
+    assert more == {"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.CONSUMER.CREATE.*.in"}
+    assert house["subscribe"] == plain["subscribe"]
 
 
 def test_without_members_only_an_unknown_word_opens() -> None:
