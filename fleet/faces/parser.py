@@ -40,7 +40,7 @@ def build(prog: str = "fleet") -> tuple[Parser, dict[str, Parser]]:
         found[name] = parser
         return parser.add_argument
 
-    for group in (_machine, _mail, _peers, _tools, _programs):
+    for group in (_machine, _mail, _peers, _tools, _care, _programs):
         group(command)
     return root, found
 
@@ -154,13 +154,6 @@ def _tools(command: Callable[..., Add]) -> None:
     add("key", metavar="KEY", nargs="?", help="a dotted path such as channel.git.remote")
     add("value", metavar="VALUE", nargs="?")
     add("--origin", action="store_true", help="where each value comes from")
-    add = command("audit", "audit:audit", "show what was refused, held or changed, or verify that nobody touched it")
-    add("action", nargs="?", choices=("show", "verify"), default="show")
-    add("--since", metavar="D", help="of the last 90s, 10m, 2h, 7d")
-    add("--type", metavar="T", help="one kind of entry, such as refused_in, alarm, revoked")
-    add("--peer", metavar="P", help="about one peer")
-    add("--limit", metavar="N", type=int, help="the latest N (default: 100, all in an export)")
-    add("--export", choices=("json", "ndjson", "csv"), help="write them to standard output")
     command("paths", "machine:paths", "show where everything of this node lies")
     add = command("bench", "bench:run", "measure rates and percentiles of this bus on this machine")
     add("--peer", metavar="P", help="a peer to measure against")
@@ -170,11 +163,6 @@ def _tools(command: Callable[..., Add]) -> None:
     add("--concurrency", metavar="C", type=int, default=64, help="connections at once (default: 64)")
     add("--batch", metavar="N", type=int, default=64, help="messages a request (default: 64)")
     command("demo", "demo:run", "show the main job on real parts: NATS, three nodes, failures")
-    add = command("logs", "logs:logs", "show the daemon's log")
-    add("--follow", action="store_true", help="go on showing what comes in")
-    add("--level", choices=LEVELS, default="debug", help="at least so grave (default: everything that was written)")
-    add("--since", metavar="D", help="of the last 90s, 10m, 2h, 7d")
-    add("--lines", "-n", metavar="N", type=int, default=200, help="the last N lines (default: 200)")
     add = command("completion", "machine:completion", "print the completion script of a shell")
     add("shell", choices=("bash", "zsh", "tcsh"))
     command("version", "machine:version", "show the version")
@@ -189,6 +177,27 @@ def _tools(command: Callable[..., Add]) -> None:
     add("--file", metavar="PATH", help="another file of authorized keys")
     add = command("receive", "receive:command", "what other nodes may do here over SSH; their key line names this command")
     add("action", nargs="?", choices=("receive", "sftp", "nudge", "restart"))
+
+
+def _care(command: Callable[..., Add]) -> None:
+    add = command("logs", "logs:logs", "show the daemon's log")
+    add("--follow", action="store_true", help="go on showing what comes in")
+    add("--level", choices=LEVELS, default="debug", help="at least so grave (default: everything that was written)")
+    add("--since", metavar="D", help="of the last 90s, 10m, 2h, 7d")
+    add("--lines", "-n", metavar="N", type=int, default=200, help="the last N lines (default: 200)")
+    add = command("audit", "audit:audit", "show what was refused, held or changed, or verify that nobody touched it")
+    add("action", nargs="?", choices=("show", "verify"), default="show")
+    add("--since", metavar="D", help="of the last 90s, 10m, 2h, 7d")
+    add("--type", metavar="T", help="one kind of entry, such as refused_in, alarm, revoked")
+    add("--peer", metavar="P", help="about one peer")
+    add("--limit", metavar="N", type=int, help="the latest N (default: 100, all in an export)")
+    add("--export", choices=("json", "ndjson", "csv"), help="write them to standard output")
+    add = command("service", "service:service", "let systemd or launchd keep the daemon running")
+    add("action", choices=("install", "remove"))
+    add("--system", action="store_true", help="as a service of the machine, not of this user")
+    add("--dry-run", action="store_true", help="write the file, tell the service manager nothing")
+    add = command("bugreport", "bugreport:bugreport", "pack what helps to find a bug: no messages, no keys")
+    add("--output", metavar="FILE", help="where to write it (default: fleet-bugreport-NODE.tar.gz here)")
 
 
 def _programs(command: Callable[..., Add]) -> None:

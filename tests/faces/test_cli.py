@@ -37,7 +37,7 @@ def initialised(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 # ── the grammar ──────────────────────────────────────────────────────────────────────────────────────────────────────
 COMMANDS = """
     init up down invite join send inbox done outbox cancel trace dead status peers peer ping explain reset config paths
-    bench demo version logs completion
+    bench demo version logs completion doctor service bugreport
 """.split()  # noqa: SIM905
 
 

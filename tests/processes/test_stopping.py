@@ -1,4 +1,4 @@
-"""A daemon that is told to stop: what is under way is settled within its grace, the rest waits, nothing is lost or doubled."""
+"""A daemon that is told to stop: what is under way is settled within its grace, the rest waits, nothing is lost."""
 
 import os
 import signal

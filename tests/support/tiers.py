@@ -11,6 +11,7 @@ TIERS: dict[str, dict[str, str]] = {
     "git": {"git": "git"},
     "ssh": {"sshd": "openssh-server", "ssh": "openssh-client"},
     "terminal": {"tmux": "tmux"},
+    "systemd": {"systemd-analyze": "systemd"},
     "hosts": {"ip": "iproute2", "nft": "nftables", "ps": "procps"},
 }
 ROOT_ONLY = {"hosts"}  # network namespaces
