@@ -650,7 +650,7 @@ def test_wherever_the_power_goes_the_chain_is_whole_and_nothing_acknowledged_is_
         shutil.rmtree(home)
     store.close()
     disk.close()
-    assert len(points) > 150
+    assert len(points) > 120
 
 
 @settings(deadline=None, max_examples=40)
