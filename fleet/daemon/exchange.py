@@ -21,7 +21,8 @@ from fleet.engine.links import Change as LinkChange
 from fleet.engine.opening import Opened
 from fleet.engine.receiver import store_learned
 from fleet.engine.roster import Learned
-from fleet.engine.settling import Settlement, settle_late
+from fleet.engine.settling import Settlement
+from fleet.engine.steps import settle_travelled
 from fleet.store.outbox import Applied, Row
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Exchange:
     async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
         """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
         now = self._node.world.now()
-        settlement, applied = await self._node.writer.run(lambda store: settle_late(store, peer.id, receipt, now))
+        settlement, applied = await self._node.writer.run(lambda store: settle_travelled(store, peer.id, receipt, now))
         self.applied(applied)
         self.ended(applied)
         self.settled(peer.id, settlement)

@@ -13,6 +13,7 @@ from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.core.plan import Wish, plan
 from fleet.errors import UnknownPeer, UnknownType
+from fleet.store.census import Census
 
 if TYPE_CHECKING:
     from fleet.daemon.service import Node
@@ -39,7 +40,8 @@ class Sight:
         return {
             "node": node.id, "fleet": me.fleet, "version": __version__, "started_at": node.started,
             "address": node.roads.addresses().get("http", {}).get("url", ""), "broker": node.roads.broker_url(),
-            "roads": list(node.roads.channels), "failed": node.roads.failed, "peers": self.peers(),
+            "roads": list(node.roads.channels), "failed": node.roads.failed, "peers": self.peers(), "mail": self.mail(),
+            "doors": self._doors(),
             "notices": self.notices(), "clock": {"unsure": node.clock.unsure(), "reason": node.clock.reason},
         }  # fmt: skip
 
@@ -48,6 +50,17 @@ class Sight:
         found = self._node.reader.ledger.notices(NOTICES)
         fresh = [one for one in found if self._node.world.now() - one.at < NOTICE_LIFE]
         return [{"at": one.at, "kind": one.kind, "text": one.text} for one in reversed(fresh)]
+
+    def _doors(self) -> list[str]:
+        """Name where programs of this machine come in; a TCP port that is taken is not among them."""
+        node = self._node
+        return [str(node.paths.socket), *([f"http://{node.settings.api.listen}"] if node.paths.token.exists() else [])]
+
+    def mail(self) -> dict[str, int]:
+        """Count what lies here: unread, waiting for peers, dead, kept for others."""
+        census = Census(self._node.reader.db)
+        waiting = sum(one.count for one in census.waiting())
+        return {"unread": census.unread(), "waiting": waiting, "dead": census.dead(), "kept": census.kept()}
 
     def peers(self) -> list[dict[str, Any]]:
         """Show every peer with its links and what waits for it."""

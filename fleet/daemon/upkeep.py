@@ -13,6 +13,7 @@ from fleet.engine.world import World
 from fleet.engine.writer import Writer
 from fleet.errors import FleetError, StoreError
 from fleet.store import Store
+from fleet.store.milestones import Milestones
 
 _RETIRE_EVERY = 60.0  # seconds; each round deletes at most a thousand rows of a table
 _SPACE_EVERY = 2.0  # seconds between two looks at the disk
@@ -147,4 +148,5 @@ def _retire(store: Store, before: int, now: int) -> None:
     store.inbox.retire(before)
     store.sessions.retire(before)
     store.ledger.retire(before)
+    Milestones(store.db).retire(before)
     store.members.expire_invites(before)

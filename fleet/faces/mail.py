@@ -1,4 +1,4 @@
-"""The commands about messages: send, inbox, done, outbox, cancel, trace, dead; never decides what may go."""
+"""The commands about messages: send, inbox, done, outbox, cancel, dead; never decides what may go."""
 
 from __future__ import annotations
 
@@ -164,22 +164,6 @@ def outbox(args: Namespace, call: Caller, screen: Screen) -> int:
         (row["id"], row["to"], row["type"], row["state"], render.age(row["age_ms"]), row.get("reason", "")) for row in rows
     ]
     screen.table(("id", "to", "type", "state", "age", "reason"), shown)
-    return 0
-
-
-def trace(args: Namespace, call: Caller, screen: Screen) -> int:
-    """Print every attempt of one message."""
-    found = call.ask("trace", id=args.id)
-    if screen.json:
-        screen.value(found)
-        return 0
-    other = f"to {found['to']}" if "to" in found else f"from {found.get('from', '?')}"
-    screen.line(visible(f"{found['id']} {other}: {found['state']} {found.get('reason', '')}".rstrip()))
-    attempts = [
-        (row["channel"], render.since(row["started_at"]), f"{row['ms']:.0f} ms", row["result"], row.get("reason", ""))
-        for row in found["attempts"]
-    ]
-    screen.table(("channel", "ago", "took", "result", "reason"), attempts)
     return 0
 
 

@@ -89,7 +89,7 @@ def _mail(command: Callable[..., Add]) -> None:
     add("--limit", metavar="N", type=int, default=1000, help="at most so many (default: 1000)")
     add = command("cancel", "mail:cancel", "take back a message that is not delivered")
     add("id", metavar="ID")
-    add = command("trace", "mail:trace", "show every attempt of one message")
+    add = command("trace", "tracing:trace", "show every attempt of one message, and what is known of its other end")
     add("id", metavar="ID")
     add = command("dead", "mail:dead", "show dead letters, try one again or drop it")
     add("action", nargs="?", choices=("list", "retry", "drop"), default="list")
@@ -116,8 +116,8 @@ def send_options(add: Add, wait: str = "received") -> None:
 
 
 def _peers(command: Callable[..., Add]) -> None:
-    command("status", "peers:status", "show this node and its peers")
-    command("peers", "peers:peers", "show the peers")
+    command("status", "home:status", "show this node and its peers")
+    command("peers", "home:peers", "show the peers")
     add = command("peer", "peers:peer", "add, change, show or remove a peer")
     add("action", choices=("add", "set", "show", "remove"))
     add("peer", metavar="ID")

@@ -1,4 +1,4 @@
-"""The commands about this node and its peers: status, peers, peer, ping, explain, reset; never judges one."""
+"""The commands about one peer: peer, ping, explain, reset; never judges one."""
 
 from __future__ import annotations
 
@@ -10,42 +10,6 @@ from fleet.faces import render
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
 from fleet.faces.verdicts import NOT_TAKEN
-
-
-def status(args: Namespace, call: Caller, screen: Screen) -> int:
-    """Print this node and its peers."""
-    found = call.ask("status")
-    if screen.json:
-        screen.value(found)
-        return 0
-    screen.talk(visible(f"this is {found['node']}"))
-    _print_peers(found["peers"], screen)
-    for notice in found.get("notices", ()):  # a daemon from before an upgrade tells none
-        screen.talk(visible(f"{render.since(notice['at'])} ago: {notice['kind']}: {notice['text']}"))
-    return 0
-
-
-def peers(args: Namespace, call: Caller, screen: Screen) -> int:
-    """Print the peers."""
-    found = call.ask("peers")
-    if screen.json:
-        screen.value(found)
-    else:
-        _print_peers(found, screen)
-    return 0
-
-
-def _print_peers(found: list[dict[str, Any]], screen: Screen) -> None:
-    columns = ("node", "address", "role", "state", "trust", "queue", "heard", "roads", "agents")
-    rows = [
-        (
-            peer["node"], peer.get("address", ""), peer.get("role", ""), peer.get("state", ""), peer.get("trust", ""),
-            peer.get("queue", ""), render.since(peer.get("last_seen")), render.channels(peer.get("channels", {})),
-            " ".join(peer.get("agents", ())),
-        )
-        for peer in found
-    ]  # fmt: skip
-    screen.table(columns, rows)
 
 
 def peer(args: Namespace, call: Caller, screen: Screen) -> int:

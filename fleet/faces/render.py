@@ -85,10 +85,11 @@ class Screen:
     def _draw(self, columns: Sequence[str], rows: list[list[str]]) -> None:
         from rich import box
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
         from rich.text import Text
 
-        table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+        headings = (Column(name, overflow="fold") for name in columns)
+        table = Table(*headings, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         for row in rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         Console(file=self.out, no_color="NO_COLOR" in os.environ, highlight=False).print(table)

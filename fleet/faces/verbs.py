@@ -23,6 +23,7 @@ from fleet.faces import asked, sitting, views
 from fleet.faces.doctor import patients
 from fleet.faces.doctor.round import go_round
 from fleet.store import Store
+from fleet.store.milestones import Milestones
 
 if TYPE_CHECKING:
     from fleet.daemon.mailroom import Mailroom
@@ -71,11 +72,11 @@ def trace(store: Store, words: asked.One) -> dict[str, Any]:
     """Show every attempt of a message of this node, or the arrival of one that came in. Raises NotFound."""
     row = store.outbox.get(words.id)
     if row is not None:
-        return views.trace_view(row, store.ledger.attempts_of(row), now())
+        return views.trace_view(row, store.ledger.attempts_of(row), Milestones(store.db).of(row.id), now())
     mail = store.inbox.get(words.id)
     if mail is None:
         raise NotFound(f"no message here has the id {words.id}", hint="fleet outbox, fleet inbox --all")
-    return views.arrival_view(mail)
+    return views.arrival_view(mail, Milestones(store.db).passage(mail.row))
 
 
 def _reader(read: Callable[[Store, Any], Any]) -> Callable[[Node, Any], Awaitable[Any]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from fleet.core.envelope import Priority
 from fleet.core.lifecycle import FINAL, State, Status, What, outside
-from fleet.core.outcome import Attempt
+from fleet.core.outcome import Attempt, Result
 from fleet.store.inbox import Mail
+from fleet.store.milestones import Milestone, Passage
 from fleet.store.outbox import Row
 
 _decode = msgspec.json.decode
@@ -88,9 +89,13 @@ def dead_view(row: Row) -> dict[str, Any]:
     }
 
 
-def trace_view(row: Row, attempts: Iterable[Attempt], now: int) -> dict[str, Any]:
-    """Show every attempt of one message and where it stands."""
-    return row_view(row, now) | {"attempts": [attempt_view(attempt) for attempt in attempts]}
+def trace_view(row: Row, attempts: Sequence[Attempt], steps: Sequence[Milestone], now: int) -> dict[str, Any]:
+    """Show every attempt of one message, where it stands, and what its addressee signed of it."""
+    receipts = [{"state": step.state, "at": step.at, "channel": step.road} for step in steps]
+    answered = next((attempt for attempt in attempts if attempt.result is Result.DELIVERED), None)
+    if row.status is Status.DONE and answered is not None and all(one["state"] != State.RECEIVED for one in receipts):
+        receipts.insert(0, {"state": str(State.RECEIVED), "at": row.final_at, "channel": answered.channel})
+    return row_view(row, now) | {"attempts": [attempt_view(attempt) for attempt in attempts], "receipts": receipts}
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:
@@ -105,8 +110,12 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def arrival_view(mail: Mail) -> dict[str, Any]:
-    """Show how a message came in; its body stays in the inbox."""
+def arrival_view(mail: Mail, passage: Passage | None) -> dict[str, Any]:
+    """Show how a message came in; its body stays in the inbox. Nobody is told of a message to oneself."""
     view = mail_view(mail)
     del view["body"]
-    return view | {"session": mail.session, "shown_at": mail.shown_at, "done_at": mail.done_at, "attempts": []}
+    view |= {"session": mail.session, "shown_at": mail.shown_at, "done_at": mail.done_at, "attempts": []}
+    if passage is None:
+        return view | {"parcel": "", "copies": 0, "receipt": ""}
+    receipt = "" if not passage.pid else "owed" if passage.owed else "sent"
+    return view | {"parcel": passage.pid, "copies": passage.copies, "receipt": receipt}

@@ -33,7 +33,7 @@ def _script(*nouns: str) -> str:
 # Script n brings a file of version n to n + 1. Add to the end, never edit one that was released.
 MIGRATIONS: tuple[str, ...] = (
     _script("schema"),
-    _script("schema_outbox", "schema_gates", "schema_audit", "schema_sessions", "schema_healing"),
+    _script("schema_outbox", "schema_gates", "schema_audit", "schema_sessions", "schema_healing", "schema_sight"),
 )
 
 
