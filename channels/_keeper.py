@@ -14,6 +14,7 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ RECONNECT_WAIT = 0.5  # times U(0.5, 1.5), so that a fleet does not come back in
 PING_INTERVAL = 2.0  # with PONG_TIMEOUT a silent broker is given up after 2 to 4 s
 PONG_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 1.0
+OLDER_KEY_LIFE = 15.0  # seconds with a broker that knows only the nkey before ours; then ours is tried again
 STRANGE = (AttributeError, TypeError, LookupError, ValueError, RuntimeError)  # what the library makes of a wrong greeting
 SOCKET_OPTIONS = {  # unacknowledged bytes end the connection after 5 s, an idle dead one after 9 s
     "TCP_NODELAY": 1,
@@ -42,6 +44,9 @@ SOCKET_OPTIONS = {  # unacknowledged bytes end the connection after 5 s, an idle
 logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs exceptions with whatever bytes they hold
 
 
+Key = tuple[Secret, str]  # seed, public nkey
+
+
 class Connection(Client):
     """The library's client, deaf to headers: one of odd length would end its read loop without a word."""
 
@@ -52,7 +57,8 @@ class Connection(Client):
 class Keeper:
     """The one owner of the connection; `ready` subscribes on each new one, `failed` hears why the last one ended."""
 
-    def __init__(self, urls: Sequence[str], name: str, nkey: Secret | None) -> None:
+    def __init__(self, urls: Sequence[str], name: str, nkey: Secret | None, older: Secret | None = None) -> None:
+        """Take the brokers in order, our name, our nkey and the one before, for a broker that knows no other."""
         self.urls = tuple(urls)
         self._added = asyncio.Event()
         self.client: Connection | None = None
@@ -62,8 +68,9 @@ class Keeper:
         self.forbidden: Callable[[str], None]
         self.mark = ""
         self._name = name
-        self._seed = nkey
-        self._public = public_nkey(nkey) if nkey is not None else None
+        keys: list[Key | None] = [(seed, public_nkey(seed)) for seed in (nkey, older) if seed is not None]
+        self._keys = keys or [None]
+        self.entered: Callable[[], None] = lambda: None  # a broker let our nkey in
         self._why: tuple[type[RoadError], str] = (Unreachable, "not connected to the broker yet")
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -122,19 +129,31 @@ class Keeper:
             if not self.urls:
                 await self._added.wait()
             for url in self.urls:
-                if await self._live(url):
+                if await self._enter(url):
                     break
             self._tried.set()
             await asyncio.sleep(RECONNECT_WAIT * random.uniform(0.5, 1.5))
 
-    async def _live(self, url: str) -> bool:
+    async def _enter(self, url: str) -> bool:
+        """Live with one broker, under the nkey before ours when it refuses ours; False when it lets neither in."""
+        for number, key in enumerate(self._keys):
+            if await self._live(url, key, older=number > 0):
+                return True
+            if self._why[0] is not Faulty:
+                break
+        return False
+
+    async def _live(self, url: str, key: Key | None, *, older: bool = False) -> bool:
         """Hold one connection for as long as it is good; False when it never came to be."""
         client = Connection()
         lost = self._lost = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._connect(client, url, lost)
-            await _watch(client, lost)
+                await self._connect(client, url, key, lost)
+            if not older:
+                self.entered()
+            async with asyncio.timeout(OLDER_KEY_LIFE if older else None):
+                await _watch(client, lost)
         except (NatsError, OSError, ValueError, RoadError) as error:  # TimeoutError is an OSError
             kind = Faulty if isinstance(error, Faulty) or _is_login(error) else Unreachable
             self._why = (kind, f"broker {_place(url)}: {say(error)}")
@@ -145,7 +164,7 @@ class Keeper:
             await _discard(client)
         return lived
 
-    async def _connect(self, client: Connection, url: str, lost: asyncio.Future[Exception]) -> None:
+    async def _connect(self, client: Connection, url: str, key: Key | None, lost: asyncio.Future[Exception]) -> None:
         async def trouble(error: Exception) -> None:
             if self.client is not client:
                 raise Faulty(say(error)) if _is_login(error) else Unreachable(say(error))
@@ -158,14 +177,14 @@ class Keeper:
             if not lost.done():
                 lost.set_result(client.last_error or ConnectionResetError("closed"))
 
-        client._public_nkey = self._public  # the library knows no other way that leaves the seed with us
+        client._public_nkey = key[1] if key else None  # the library knows no other way that leaves the seed with us
         try:
             await client.connect(
                 [url],
                 name=self._name,
                 error_cb=trouble,
                 disconnected_cb=gone,
-                signature_cb=self._sign if self._seed is not None else None,
+                signature_cb=partial(_sign, key[0]) if key is not None else None,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 ping_interval=86_400,
@@ -179,9 +198,9 @@ class Keeper:
         self._tried.set()
         self.began()
 
-    def _sign(self, nonce: str) -> bytes:
-        assert self._seed is not None
-        return base64.b64encode(_pair(self._seed).sign(nonce.encode()))
+
+def _sign(seed: Secret, nonce: str) -> bytes:
+    return base64.b64encode(_pair(seed).sign(nonce.encode()))
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -4,6 +4,7 @@ Settings: the table [channel.nats], and from the daemon
     url     "nats://host:port" or a list of such, tried in order; "" = no broker is configured
     node    our own id
     fleet   the fleet's id
+    older_nkey  the one before nkey, tried where nkey is refused
     nkey    fleet.core.sealing.Secret of the seed: 32 raw bytes or its text form "SU…"; None = a broker without users
 
     mailbox bytes of one node's mailbox in JetStream
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,6 +136,10 @@ class Nats:
         """Try a way no more that also() added."""
         self._keeper.no_longer(url)
 
+    def on_entered(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever a broker lets our present nkey in."""
+        self._keeper.entered = call
+
     def care_for(self, nodes: Iterable[str], room: int) -> None:
         """Make and keep the mailboxes of these nodes, within `room` bytes in all: this node serves the broker."""
         self._boxes.care_for(nodes, room)
@@ -243,6 +248,5 @@ def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Nats:
         if parts.scheme not in ("nats", "tls") or not parts.hostname:
             raise SettingsError("nats.url must look like nats://HOST:PORT or tls://HOST:PORT")
     node = str(settings["node"])
-    return Nats(
-        Keeper(urls, node, settings.get("nkey")), node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX)
-    )
+    keeper = Keeper(urls, node, settings.get("nkey"), settings.get("older_nkey"))
+    return Nats(keeper, node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX))

@@ -105,6 +105,7 @@ JOIN_TRIES_PER_MINUTE = 5  # of one source address
 JOIN_TRIES_TOTAL = 60  # of all, a minute
 PREVIOUS_KEY_LIFE = 8 * 86_400_000  # ms a retired signing key is still believed: mail lives a week on slow roads
 NKEY_PAUSE = 3.0  # seconds between telling a new nkey and using it: a letter to the broker's node needs one round trip
+NKEY_OVERLAP = 600.0  # seconds the broker still lets the old nkey in: who was refused comes back with the new one in 15
 RENEWAL_PAUSE = 60.0  # how often a wish for a certificate is repeated
 TRUST_START = 2
 TRUST_CEILING = 4

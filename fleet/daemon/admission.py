@@ -32,6 +32,33 @@ def admit(before: Sequence[User], wanted: Sequence[User]) -> tuple[tuple[User, .
     return admitted, [user[0] for user in wanted if user not in admitted]
 
 
+class Overlap:
+    """The nkeys that members gave up a while ago: still let in, because the new one may not have been tried yet."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take for how long an older nkey is still let in."""
+        self._seconds = seconds
+        self._latest: dict[str, str] = {}
+        self._older: dict[str, tuple[str, float]] = {}
+
+    def extend(self, users: Sequence[User], now: float) -> list[User]:
+        """Add to `users` the older nkeys of those who changed theirs; `now` in steady seconds. Who is gone has none."""
+        for node, nkey in users:
+            known = self._latest.get(node, nkey)
+            if known != nkey:
+                self._older[node] = known, now + self._seconds
+        self._latest = dict(users)
+        self._older = {
+            node: (nkey, until) for node, (nkey, until) in self._older.items() if node in self._latest and until > now
+        }
+        return [*users, *((node, nkey) for node, (nkey, _) in self._older.items() if nkey != self._latest[node])]
+
+    @property
+    def pending(self) -> bool:
+        """Say whether an older nkey is let in at present."""
+        return bool(self._older)
+
+
 def authorization(fleet: str, users: Sequence[User], house: str = "") -> dict[str, Any]:
     """Write the block of nats-server's configuration that lets `users` in and nobody else; `house` runs the broker."""
     if not users:  # with no user at all the server would let everybody in

@@ -13,6 +13,7 @@ from fleet.core.channel import Channel, Traits
 from fleet.core.health import Evidence
 from fleet.core.peer import Peer
 from fleet.daemon import machine, registry
+from fleet.daemon.admission import Overlap
 from fleet.daemon.broker import Broker, Place
 from fleet.daemon.membership import Place as ManifestPlace
 from fleet.daemon.notices import show_on_desktop
@@ -46,6 +47,8 @@ class RoadKeeper:
         self.channels: Mapping[str, Channel] = given or {}
         self.failed: dict[str, str] = {}
         self.broker: Broker | None = None
+        self._overlap = Overlap(policy.NKEY_OVERLAP)
+        self._timer: asyncio.TimerHandle | None = None
         self.find_chiefs: Callable[[Peer], list[Peer]] = lambda peer: []
         self.certificate = ""  # PEM of the parcel door's; empty = it speaks plain HTTP
 
@@ -59,6 +62,8 @@ class RoadKeeper:
             self.failed = {name: why for name, why in failed.items() if registry.exists(name)}
             for name, why in self.failed.items():
                 self._log("road out", channel=name, reason=why)
+            if hasattr(road := self.channels.get("nats"), "on_entered"):
+                road.on_entered(self._ring.drop_older_nats)  # type: ignore[union-attr]
         await asyncio.gather(*(self._open(name, channel) for name, channel in self.channels.items()))
         self._keep_port()
 
@@ -96,7 +101,10 @@ class RoadKeeper:
         """Say what the house adds to a road's own table."""
         if name == "nats":
             urls = [self.broker.url] if self.broker is not None else list(self._settings.nats.urls)
-            return {"url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed}
+            return {
+                "url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed,
+                "older_nkey": self._ring.nats_older,
+            }  # fmt: skip
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT
             last = 0 if chosen else self._last_port()
@@ -196,11 +204,24 @@ class RoadKeeper:
         """Let the broker know who may connect; the others are not disturbed."""
         if self.broker is None:
             return
-        users = self._users(peers)
-        await self.broker.set_users(users)
+        known = list(peers)
+        users = self._users(known)
+        await self.broker.set_users(self._overlap.extend(users, asyncio.get_running_loop().time()))
+        self._look_again(known)
         road = self.channels.get("nats")
         if self._settings.nats.store and road is not None and hasattr(road, "care_for"):
             road.care_for([node for node, _ in users], self._settings.nats.store)
+
+    def _look_again(self, known: list[Peer]) -> None:
+        """Shut older nkeys out when their time is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = (
+            loop.call_later(policy.NKEY_OVERLAP + 1.0, lambda: loop.create_task(self._quietly(self.admit(known), "nats")))
+            if self._overlap.pending
+            else None
+        )
 
     async def forget(self, peer: Peer, road: str, pids: Sequence[str]) -> None:
         """Take parcels back from the road that holds them, where it can."""
@@ -215,6 +236,8 @@ class RoadKeeper:
     async def close(self) -> None:
         """Close every road, then the broker."""
         await asyncio.gather(*(self._quietly(channel.close(), name) for name, channel in self.channels.items()))
+        if self._timer is not None:
+            self._timer.cancel()
         if self.broker is not None:
             await self.broker.close()
 

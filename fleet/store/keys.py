@@ -56,6 +56,7 @@ class KeyRing:
     signing: SigningKey
     opening: list[OpeningKey]  # the one in force first
     nats_seed: Secret
+    nats_older: Secret | None  # the one before, until a broker has let the new one in
     fleet_keys: list[Secret]  # the one in force first; empty = not in a fleet yet
     root: SigningKey | None  # only where the fleet's root key lives
     vault: Vault = field(repr=False, compare=False)
@@ -111,6 +112,7 @@ class KeyRing:
             signing=signing_key(_read_seeds(vault, "sign.key")[0]),
             opening=[opening_key(seed) for seed in _read_seeds(vault, "open.key")],
             nats_seed=Secret(_read(vault, "nats.key").strip()),
+            nats_older=Secret(older.strip()) if (older := vault.read("nats.old")) else None,
             fleet_keys=[Secret(seed) for seed in _fleet_seeds(vault)] if identity.fleet else [],
             root=signing_key(root[0]) if root else None,
             vault=vault,
@@ -149,9 +151,15 @@ class KeyRing:
         return self._again()
 
     def rotate_nats(self, dice: Dice = secrets.token_bytes) -> KeyRing:
-        """Take a new nkey; the broker must have learned it before the old one goes."""
+        """Take a new nkey; the old one is kept until drop_older_nats(), for a broker that has not learned the new one."""
+        self.vault.write("nats.old", self.nats_seed.reveal() + b"\n")
         self.vault.write("nats.key", _nkey_seed(dice(SEED)).encode() + b"\n")
         return self._again()
+
+    def drop_older_nats(self) -> None:
+        """Give the nkey before the present one up: a broker let the new one in."""
+        if self.nats_older is not None:
+            self.vault.remove("nats.old")
 
     def rotate_opening(self, dice: Dice = secrets.token_bytes) -> KeyRing:
         """Take a new opening key; the older ones still open what is on slow roads."""

@@ -458,7 +458,7 @@ async def test_a_bug_of_the_keeper_ends_listening_and_the_next_one_mends_it(
     world: NatsWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "_live", _broken)
+        patch.setattr(Keeper, "_enter", _broken)
         world.server.kill()
         for channel in (world.here, world.there):
             with pytest.raises(ZeroDivisionError):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fleet.daemon.admission import User, admit, authorization
+from fleet.daemon.admission import Overlap, User, admit, authorization
 
 ANA, BEN, EVE = (letter * 55 for letter in "ABE")
 KEY = {name: "U" + key for name, key in (("ana", ANA), ("ben", BEN), ("eve", EVE))}
@@ -64,3 +64,14 @@ def test_without_members_only_an_unknown_word_opens() -> None:
     first, second = authorization("f", []), authorization("f", [])
     assert "users" not in first and len(first["token"]) == 64 and first != second
     assert json.dumps(first)
+
+
+def test_an_nkey_that_was_given_up_is_let_in_for_a_while_and_never_for_who_is_gone() -> None:
+    overlap = Overlap(10.0)
+    old, new = [("ana", KEY["ana"])], [("ana", KEY["eve"])]
+    assert overlap.extend(old, 0.0) == old and not overlap.pending
+    assert overlap.extend(new, 1.0) == [*new, *old] and overlap.pending
+    assert overlap.extend(new, 10.9) == [*new, *old]
+    assert overlap.extend(new, 11.0) == new and not overlap.pending
+    overlap.extend(old, 12.0)
+    assert overlap.extend([], 13.0) == []

@@ -1,6 +1,7 @@
 """The mailboxes of the embedded broker: who may put, read and delete, as the real server enforces it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
+from channels import _keeper
 from channels import nats as road
 from channels.nats import Nats
 from fleet.core import subjects
 from fleet.core.outcome import Word
 from fleet.core.peer import Peer
 from fleet.daemon.broker import Broker
+from fleet.errors import Unreachable
 from tests.channels.contract import LONG, Collector, parcel
 from tests.daemon.test_broker import KEYS, SEEDS, complaints, enter, free_place
 
@@ -120,3 +123,45 @@ async def _read_all(broker: Broker, node: str) -> list[bytes]:
             await client.close()
             return found
         found.append(message.data)
+
+
+# --- nkeys for nkeys ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_rotates_before_the_broker_knows_it_stays_connected_and_moves_to_the_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_keeper, "OLDER_KEY_LIFE", 0.2)
+    monkeypatch.setattr(_keeper, "RECONNECT_WAIT", 0.02)
+    before = [("ana", KEYS["ana"]), ("ben", KEYS["ben"])]
+    broker = Broker("f", free_place(tmp_path), before)
+    await broker.open()
+    await broker.ready()
+    entered = asyncio.Event()
+    settings = {"url": broker.url, "node": "ben", "fleet": "f", "nkey": SEEDS["eve"], "older_nkey": SEEDS["ben"]}
+    ben, ana = road.build(settings, {}), channel(broker, "ana")
+    ben.on_entered(entered.set)
+    for each in (ben, ana):
+        await each.open()
+    collector = Collector()
+    listening = asyncio.ensure_future(ben.listen(collector))
+    await _until_answered(ana, b"with the old key")
+    assert not entered.is_set()
+    await broker.set_users([*before, ("ben", KEYS["eve"])])
+    async with asyncio.timeout(LONG):
+        await entered.wait()
+    await broker.set_users([before[0], ("ben", KEYS["eve"])])
+    await _until_answered(ana, b"with the new key")
+    listening.cancel()
+    await ben.close()
+    await ana.close()
+    await broker.close()
+
+
+async def _until_answered(ana: Nats, data: bytes) -> None:
+    async with asyncio.timeout(LONG):
+        while True:
+            with contextlib.suppress(Unreachable):
+                assert (await ana.send(Peer(id="ben"), parcel(data), LONG)).word is Word.REPLIED
+                return
+            await asyncio.sleep(0.02)
