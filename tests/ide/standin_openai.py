@@ -1,0 +1,67 @@
+"""OpenAI's responses API as Codex speaks it, streamed; must never answer more than was asked for."""
+
+import json
+from typing import Any
+
+from tests.ide.standin import Asked, Call, Say, events
+
+JSON = "application/json"
+USAGE = {
+    "input_tokens": 10, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 15,
+}  # fmt: skip
+
+
+class OpenAI:
+    """POST …/responses is the agent."""
+
+    def read(self, path: str, body: Any) -> Asked | None:
+        """Every request for a response is a turn."""
+        if not path.split("?")[0].endswith("/responses") or not body:
+            return None
+        results = tuple(_text(item.get("output", "")) for item in body["input"] if str(item.get("type")).endswith("_output"))
+        spoken = "\n".join(_text(item.get("content") or item.get("output") or "") for item in body["input"])
+        return Asked(path, body, spoken, tuple(_names(body.get("tools", []))), results)
+
+    def beside(self, path: str, body: Any) -> tuple[str, bytes]:
+        """No models, nothing else."""
+        return JSON, b'{"object": "list", "data": [], "models": []}'
+
+    def write(self, asked: Asked, answer: Say | Call, number: int) -> tuple[str, bytes]:
+        """One output item."""
+        response = {"id": f"resp_{number}", "object": "response", "status": "in_progress", "output": []}
+        item = _item(asked, answer, number)
+        return "text/event-stream", events([
+            ("response.created", {"type": "response.created", "response": response}),
+            ("response.output_item.done", {"type": "response.output_item.done", "output_index": 0, "item": item}),
+            ("response.completed", {"type": "response.completed",
+                                    "response": {**response, "status": "completed", "output": [item], "usage": USAGE}}),
+        ])  # fmt: skip
+
+
+def _item(asked: Asked, answer: Say | Call, number: int) -> dict[str, Any]:
+    if isinstance(answer, Say):
+        content = [{"type": "output_text", "text": answer.text, "annotations": []}]
+        return {"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed", "content": content}
+    space, _, name = answer.tool.rpartition(".")
+    named = {"name": name, "namespace": space} if space else {"name": name}
+    return {
+        "type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "status": "completed",
+        "arguments": json.dumps(dict(answer.arguments)), **named,
+    }  # fmt: skip
+
+
+def _names(tools: list[dict[str, Any]]) -> list[str]:
+    found = []
+    for tool in tools:
+        if tool.get("type") == "namespace":
+            found += [f"{tool['name']}.{one['name']}" for one in tool.get("tools", [])]
+        else:
+            found.append(str(tool.get("name", tool.get("type"))))
+    return found
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
