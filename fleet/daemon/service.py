@@ -178,7 +178,7 @@ class Node:
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
         self.agents = Agents(self, real=self._given is None)
-        self.watchdog = Watchdog(self, lambda: "")
+        self.watchdog = Watchdog(self, lambda: self.clock.reason if self.clock.unsure() else "")
         self.clock.on_turn = self.exchange.clock_turned
 
     def _ears(self, opener: Opener) -> Ears:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FLAP_WINDOW = 600.0  # seconds
 FLAPS_KEPT = 4096
+NOTED = frozenset({"clock"})  # whoever noticed it left the notice itself
 
 
 class Watchdog:
@@ -80,7 +81,8 @@ class Watchdog:
         node.exchange.events.tell("watchdog", kind=condition.kind, subject=condition.subject, text=condition.text)
         node.notices.say(condition.text)
         try:
-            await node.upkeep.tell(condition.kind, condition.text)
+            if condition.kind not in NOTED:
+                await node.upkeep.tell(condition.kind, condition.text)
             await self._write_to(node.settings.watchdog.peer, condition)
         except FleetError as error:
             node.log("upkeep", reason=error.message)

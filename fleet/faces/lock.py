@@ -51,7 +51,7 @@ def holder(paths: Paths) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask do not take each other for a daemon
     except BlockingIOError:
         return _read(path)
     finally:

@@ -17,6 +17,7 @@ import apsw
 from fleet.core import policy
 from fleet.errors import DiskFull, NewerStore, StoreError
 from fleet.store.files import make_private, refusal
+from fleet.store.upgrade import keep_copy
 
 BUSY_MS = 5_000  # how long another process's transaction is waited for
 CHECKPOINT_PAGES = 12_000  # 48 MiB of WAL, then a commit waits until it is folded into the file
@@ -80,7 +81,7 @@ class Database:
             conn = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=STATEMENTS)
             try:
                 _configure(conn, synchronous)
-                _migrate(conn, migrations, readonly=readonly)
+                _migrate(conn, path, migrations, readonly=readonly)
             except (apsw.Error, StoreError):
                 conn.close()
                 raise
@@ -250,8 +251,8 @@ def _configure(conn: apsw.Connection, synchronous: str) -> None:
     conn.pragma("journal_size_limit", policy.WAL_LIMIT)
 
 
-def _migrate(conn: apsw.Connection, scripts: Sequence[str], *, readonly: bool) -> None:
-    """Bring the file to version len(scripts) in one transaction. Raises NewerStore."""
+def _migrate(conn: apsw.Connection, path: Path, scripts: Sequence[str], *, readonly: bool) -> None:
+    """Bring the file to version len(scripts) in one transaction, after a copy of it was kept. Raises NewerStore."""
     version = _version(conn, scripts)
     if readonly:
         if version < len(scripts):
@@ -260,6 +261,8 @@ def _migrate(conn: apsw.Connection, scripts: Sequence[str], *, readonly: bool) -
         return
     if version == len(scripts):
         return
+    if version:
+        keep_copy(conn, path, version)
     conn.execute("BEGIN IMMEDIATE")
     try:
         for script in scripts[_version(conn, scripts) :]:  # asked again: another process may have been faster

@@ -78,3 +78,18 @@ def test_the_chosen_peer_gets_a_message_and_what_is_seen_stands_in_the_figures(t
         assert b"mail to c waits" in mail.content and mail.sender == "a"
 
     told(tmp_path, story, "abc", start="abc", config={"a": SOON + 'peer = "b"\n'})
+
+
+def test_a_clock_in_doubt_stands_in_the_figures_and_is_noticed_once(tmp_path: Path) -> None:
+    async def story(tale: Tale) -> None:
+        await asyncio.sleep(30)
+        tale.fleet.jump("a", 7200)
+        await asyncio.sleep(30)
+        assert tale.fleet.node("a").watchdog.standing() == {"clock": 1}
+        assert len([event for event, fields in _notices(tale) if fields["kind"] == "clock"]) == 1
+
+    told(tmp_path, story, "a")
+
+
+def _notices(tale: Tale) -> list[tuple[str, dict[str, str]]]:
+    return [(event, fields) for _, event, fields in tale.logged if event == "notice"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from fleet.core.peer import Peer
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 def of_node(node: Node) -> Patient:
     """Look at a node that runs."""
-    return Patient(node.paths, node.settings, node.roster.peers(), node.roads.channels, node.sight.status())
+    loop = asyncio.get_running_loop()
+    return Patient(
+        node.paths, node.settings, node.roster.peers(), node.roads.channels, node.sight.status(),
+        believe_clock=lambda: loop.call_soon_threadsafe(node.clock.confirm),
+    )  # fmt: skip
 
 
 def of_house(house: House) -> Patient:

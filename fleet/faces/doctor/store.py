@@ -103,13 +103,20 @@ def clock(patient: Patient) -> Finding:
     """See whether the wall clock can be believed: what the daemon knows, and what lies in the future."""
     doubt = (patient.live or {}).get("clock") or {}
     if doubt.get("unsure"):
-        return Finding("clock", WARNING, f"in doubt: {doubt.get('reason', '')}", "set this machine's clock (NTP)")
+        why = f"in doubt: {doubt.get('reason', '')}"
+        remedy = "set the clock (NTP); if it is right: fleet doctor --fix"
+        return Finding("clock", WARNING, why, remedy, lambda: _believe(patient))
     with _Open(patient) as db:
         ahead = Census(db).latest() - time.time() * 1000
     if ahead > AHEAD:
         why = f"it was set back: the latest message is {ahead / 1000:.0f} s in the future"
         return Finding("clock", WARNING, why, "set this machine's clock (NTP)")
     return Finding("clock")
+
+
+def _believe(patient: Patient) -> str:
+    patient.believe_clock()
+    return "the clock is believed from now on"
 
 
 class _Open:
