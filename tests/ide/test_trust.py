@@ -1,10 +1,11 @@
 """The step that Codex leaves to its user: without it no hook runs, `doctor` says so, and afterwards all is well."""
 
+import json
+
 import pytest
 
-from fleet.faces import agents
-from tests.ide.conftest import Sit
-from tests.ide.seats import Codex
+from tests.ide.conftest import FLEET, Sit
+from tests.ide.seats import Codex, finished
 from tests.ide.terminal import Terminal
 from tests.support.nodes import Node, until
 
@@ -14,8 +15,9 @@ BODY = "the purple heron has landed"
 
 
 def finding(seat: Codex) -> tuple[str, str]:
-    """What doctor says of Codex."""
-    found = {one["id"]: one for one in agents.installed(seat.home, seat.environ)}
+    """What `fleet doctor` says of Codex."""
+    done = finished([str(FLEET), "doctor", "--json"], seat.home, seat.environ)
+    found = {one["id"]: one for one in json.loads(done.stdout)["checks"]}
     return found["agents-codex"]["status"], found["agents-codex"]["why"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
+from fleet.faces import agents
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, visible
 from fleet.faces.verdicts import DONE, FAILED
@@ -14,6 +16,7 @@ WAIT = 60.0  # seconds; two rounds at their deadlines
 def doctor(args: Namespace, call: Caller, screen: Screen) -> int:
     """Print every check; something that failed is exit 1."""
     found = call.ask("mend" if args.fix else "doctor", wait=WAIT)
+    found["checks"] += agents.installed(Path.home(), call.environ)  # PATH and home are the user's, not the daemon's
     if screen.json:
         screen.value(found)
     else:
