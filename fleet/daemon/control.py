@@ -66,6 +66,7 @@ class Control:
         names = [channel] if channel else list(node.roads.channels)
         for name in names:
             node.links.credit(peer_id, name, Evidence.MENDED, reason="an operator says it is mended")
+        node.exchange.note("operator", peer_id, {"action": "reset", "channel": channel or "all"})
         node.exchange.poke(peer_id)
         return {"peer": peer_id, "channels": names}
 

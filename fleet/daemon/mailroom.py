@@ -207,7 +207,7 @@ class Mailroom:
         row = self._row(id)
         if row.status in (Status.DONE, Status.REFUSED, Status.DEAD):
             raise UsageError(f"message {id} is {state_of(row.status, False, row.reached).value} already")
-        await self._apply([Change(row.row, Event.NACK, reason="cancelled", unsure=True)])
+        await self._apply("cancel", row, Change(row.row, Event.NACK, reason="cancelled", unsure=True))
         self.on_cancelled(row)
         return self.standing(id)
 
@@ -217,13 +217,21 @@ class Mailroom:
         if row.status not in (Status.DEAD, Status.REFUSED):
             raise UsageError(f"message {id} is not a dead letter", hint="fleet dead")
         until = self._world.now() + int(kind_of(row.type, self._kinds).ttl * 1000)
-        await self._apply([Change(row.row, Event.REVIVE, until=until)])
+        await self._apply("retry", row, Change(row.row, Event.REVIVE, until=until))
         self.poke(row.peer)
         return self.standing(id)
 
     async def drop(self, id: str) -> dict[str, Any]:
         """Forget a dead letter. Raises NotFound."""
-        if not await self._writer.run(lambda store: store.outbox.drop(id)):
+        now = self._world.now()
+
+        def forget(store: Store) -> bool:
+            gone = store.outbox.drop(id)
+            if gone:
+                store.audit.add("operator", details={"action": "drop", "id": id}, now=now)
+            return gone
+
+        if not await self._writer.run(forget):
             raise NotFound(f"no dead letter has the id {id!a}", hint="fleet dead")
         return {"id": id, "state": "dropped"}
 
@@ -233,11 +241,15 @@ class Mailroom:
             raise NotFound(f"no message has the id {id!a}", hint="fleet outbox")
         return row
 
-    async def _apply(self, changes: list[Change]) -> list[Applied]:
+    async def _apply(self, action: str, row: Row, change: Change) -> None:
+        """Let what an operator wants happen to a message, and write it down."""
         now = self._world.now()
-        applied = await self._writer.run(lambda store: store.outbox.apply(changes, now))
-        self._waiting.applied(applied)
-        return applied
+
+        def act(store: Store) -> list[Applied]:
+            store.audit.add("operator", peer=row.peer, details={"action": action, "id": row.id}, now=now)
+            return store.outbox.apply([change], now)
+
+        self._waiting.applied(await self._writer.run(act))
 
 
 def _show(store: Store, ids: Sequence[str], session: str, now: int) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.errors import NotFound, UsageError
+from fleet.faces import audit
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, dumps, visible
 
@@ -42,6 +43,7 @@ def _export(args: Namespace, call: Caller, screen: Screen) -> int:
     ring = call.house.ring
     seed = ring.root_seed()
     blob = lock_secret(_passphrase(twice=True), seed).decode()
+    audit.note(call, screen, "operator", {"action": "export-root"})
     if args.what and args.what != "-":
         from fleet.store.files import atomic_write
 
@@ -71,6 +73,7 @@ def _import(args: Namespace, call: Caller, screen: Screen) -> int:
     store = call.house.store
     with store.db.transaction():
         store.members.set_meta("root_node", ring.node)
+    audit.note(call, screen, "operator", {"action": "import-root"})
     found = {"node": ring.node, "fleet": ring.fleet, "root": ring.root_public.hex(), "root_here": True}
     if call.alive() is not None and not screen.json:
         screen.talk("restart the daemon so that it takes the key up: fleet down; fleet up --detach")
