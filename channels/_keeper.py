@@ -61,6 +61,7 @@ class Keeper:
         """Take the brokers in order, our name, our nkey and the one before, for a broker that knows no other."""
         self.urls = tuple(urls)
         self._added = asyncio.Event()
+        self._learned: tuple[str, ...] = ()
         self.client: Connection | None = None
         self.ready: Callable[[Connection], Awaitable[None]]
         self.began: Callable[[], None] = lambda: None
@@ -88,6 +89,16 @@ class Keeper:
         """Try another address after those known."""
         self.urls = (*self.urls, url)
         self._added.set()
+
+    def learn(self, urls: Sequence[str]) -> None:
+        """Try these after those known, and no more what was learned before; a connection that stands is left alone."""
+        kept = [url for url in self.urls if url not in self._learned]
+        self._learned = tuple(url for url in urls if url not in kept)
+        self.urls = (*kept, *self._learned)
+        if self.urls:
+            self._added.set()
+        else:
+            self._added.clear()
 
     def no_longer(self, url: str) -> None:
         """Forget an address that also() added; a connection that stands is left to end by itself."""

@@ -8,6 +8,8 @@ Settings: the table [channel.nats], and from the daemon
     nkey    fleet.core.sealing.Secret of the seed: 32 raw bytes or its text form "SU…"; None = a broker without users
 
     mailbox bytes of one node's mailbox in JetStream
+    home    True when this node's own door is on loopback: then a member's word may lead there
+    own_ports   ports of this machine to which no member's word may lead
 
 A node listens on fleet.FLEET.NODE.in; that subject must stay outside every stream, else the stream's publish-ack would
 come back for the answer. Answers: the signed bytes as they are; "custody"; "busy SECONDS"; nothing at all for what
@@ -19,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +32,7 @@ from nats.errors import Error as NatsError
 from channels._busy import asked_pause
 from channels._jetstream import FRAME_LIMIT, RECHECK_FIRST, RECHECK_LAST, Boxes
 from channels._keeper import Connection, Keeper, cancel
+from channels._lines import is_open_ground
 from channels._requests import Away, Requests
 from fleet.core import policy, subjects
 from fleet.core.channel import Answer, AnswerKind, Channel, Deliver, Traits
@@ -51,8 +55,9 @@ class Nats:
     name = "nats"
     traits = Traits(framed=True, keeps=True)
 
-    def __init__(self, keeper: Keeper, node: str, fleet: str, mailbox: int) -> None:
-        """Take what keeps the connection, our own id, the fleet's and the bytes of one mailbox."""
+    def __init__(self, keeper: Keeper, node: str, fleet: str, mailbox: int, may_lead: Callable[[str], bool]) -> None:
+        """Take what keeps the connection, our own id, the fleet's, the bytes of a mailbox, and where members' words lead."""
+        self._may_lead = may_lead
         self._fleet = fleet
         self._node = node
         self._keeper = keeper
@@ -131,6 +136,10 @@ class Nats:
     def also(self, url: str) -> None:
         """Try another way to the broker after those that are configured: a tunnel was opened."""
         self._keeper.also(url)
+
+    def learn(self, urls: Iterable[str]) -> None:
+        """Try the brokers that members say they run, where no stranger's word could lead astray."""
+        self._keeper.learn([url for url in urls if is_broker(url) and self._may_lead(url)])
 
     def no_longer(self, url: str) -> None:
         """Try a way no more that also() added."""
@@ -243,10 +252,28 @@ def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Nats:
     """Make the NATS road. Raises SettingsError when an address or the key cannot be used."""
     found = settings.get("url") or ()
     urls = [found] if isinstance(found, str) else list(found)
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in ("nats", "tls") or not parts.hostname:
-            raise SettingsError("nats.url must look like nats://HOST:PORT or tls://HOST:PORT")
+    if not all(map(is_broker, urls)):
+        raise SettingsError("nats.url must look like nats://HOST:PORT or tls://HOST:PORT")
     node = str(settings["node"])
     keeper = Keeper(urls, node, settings.get("nkey"), settings.get("older_nkey"))
-    return Nats(keeper, node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX))
+    return Nats(keeper, node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX), partial(
+        _is_open, bool(settings.get("home")), frozenset(settings.get("own_ports", ()))
+    ))  # fmt: skip
+
+
+def is_broker(url: str) -> bool:
+    """Say whether this may be the address of a broker."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_open(home: bool, own_ports: frozenset[int], url: str) -> bool:
+    """Say whether a member's word may lead there: to no address of ours but when our own door is `home`."""
+    parts = urlsplit(url)
+    try:
+        return is_open_ground(str(parts.hostname), parts.port or 4222, home, own_ports)
+    except ValueError:
+        return str(parts.hostname) != "localhost"  # a name; what speaks no NATS there is left at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from fleet.core.peer import Certificate, Manifest, Revocation, read_frame, split_intro, write_frame
@@ -105,12 +105,18 @@ def _settle(
     pending = ring.pending_signing()
     if pending is not None and pending.public == certificate.key:
         ring.take_next_signing().rotate_opening().rotate_nats()  # the manifest of its next start names them
-    words: Mapping[str, Any] = {"node.id": ring.node, "node.fleet": link.fleet, "nats.url": welcome.broker}
+    words: Mapping[str, Any] = {"node.id": ring.node, "node.fleet": link.fleet, "nats.url": _broker(welcome, members)}
     for key, value in {**words, "nats.serve": False}.items():
         edit.set_key(paths, key, value)
     agents = [agent for member in members if member.node == link.name for agent in member.agents]
     return {"node": ring.node, "fleet": link.fleet, "peer": link.name, "agents": agents, "reachable": True,
             "words": link.words}  # fmt: skip
+
+
+def _broker(welcome: Welcome, members: Sequence[Manifest]) -> str:
+    """Give the broker's address to write down: none when a member's manifest tells it, for that one may change."""
+    told = {table.get("url") for member in members for road, table in member.addresses.items() if road == "nats"}
+    return "" if welcome.broker in told else welcome.broker
 
 
 def _keep(store: Store, link: Link, certificate: Certificate, welcome: Welcome, manifest: bytes) -> None:

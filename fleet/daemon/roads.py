@@ -47,6 +47,7 @@ class RoadKeeper:
         self.channels: Mapping[str, Channel] = given or {}
         self.failed: dict[str, str] = {}
         self.broker: Broker | None = None
+        self._learned: list[str] = []  # brokers that other members run
         self._overlap = Overlap(policy.NKEY_OVERLAP)
         self._timer: asyncio.TimerHandle | None = None
         self.find_chiefs: Callable[[Peer], list[Peer]] = lambda peer: []
@@ -103,7 +104,8 @@ class RoadKeeper:
             urls = [self.broker.url] if self.broker is not None else list(self._settings.nats.urls)
             return {
                 "url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed,
-                "older_nkey": self._ring.nats_older,
+                "older_nkey": self._ring.nats_older, "own_ports": self._own_ports(),
+                "home": split_address(self._settings.node.bind)[0].startswith("127."),
             }  # fmt: skip
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT
@@ -193,7 +195,7 @@ class RoadKeeper:
     def broker_url(self) -> str:
         """Give the broker's address as others reach it; empty without one."""
         if self.broker is None:
-            return ",".join(self._settings.nats.urls)
+            return ",".join(self._settings.nats.urls or self._learned)
         advertised = self._settings.node.advertise
         host = split_address(advertised)[0] if ":" in advertised else advertised
         if not host and split_address(self._settings.node.bind)[0] in ANYWHERE:
@@ -202,15 +204,25 @@ class RoadKeeper:
 
     async def admit(self, peers: Iterable[Peer]) -> None:
         """Let the broker know who may connect; the others are not disturbed."""
-        if self.broker is None:
-            return
         known = list(peers)
+        if self.broker is None:
+            self._learn_brokers(known)
+            return
         users = self._users(known)
         await self.broker.set_users(self._overlap.extend(users, asyncio.get_running_loop().time()))
         self._look_again(known)
         road = self.channels.get("nats")
         if self._settings.nats.store and road is not None and hasattr(road, "care_for"):
             road.care_for([node for node, _ in users], self._settings.nats.store)
+
+    def _learn_brokers(self, known: Iterable[Peer]) -> None:
+        """Go where the chiefs say they run a broker, unless the operator named one: an address may change at any time."""
+        if self._settings.nats.urls:
+            return
+        self._learned = brokers_of(known)
+        road = self.channels.get("nats")
+        if road is not None and hasattr(road, "learn"):
+            road.learn(self._learned)
 
     def _look_again(self, known: list[Peer]) -> None:
         """Shut older nkeys out when their time is over."""
@@ -248,3 +260,9 @@ class RoadKeeper:
                 await act
         except (FleetError, OSError, TimeoutError) as error:
             self._log("road", channel=name, reason=str(error) or type(error).__name__)
+
+
+def brokers_of(peers: Iterable[Peer]) -> list[str]:
+    """List the brokers of those that the root made chiefs, by their own manifests; nobody else may gather the fleet."""
+    tables = [peer.addresses.get("nats", {}) for peer in sorted(peers, key=lambda peer: peer.id) if peer.role == "chief"]
+    return list(dict.fromkeys(str(table["url"]) for table in tables if table.get("url")))
