@@ -25,6 +25,7 @@ from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
 from fleet.daemon.paths import Paths
+from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
 from fleet.daemon.revoking import Revoking
 from fleet.daemon.roads import RoadKeeper
@@ -178,6 +179,7 @@ class Node:
         self.upkeep.on_foreign_write = self.exchange.poke_all
         self.mail.room_left = lambda: self.upkeep.room_left
         self.agents = Agents(self, real=self._given is None)
+        self.receiver.admit = quota_of(self).admit
         self.watchdog = Watchdog(self, lambda: self.clock.reason if self.clock.unsure() else "")
         self.clock.on_turn = self.exchange.clock_turned
 

@@ -79,6 +79,7 @@ class Receiver:
         self._ears = ears
         self._under_way = 0
         self._turns = Turns()  # one parcel is opened while the one before it is committed
+        self.admit: Callable[[str, list[Arrival]], list[Arrival]] = lambda sender, arrivals: arrivals
         self._latest: dict[str, int] = {}  # per peer, the ts of the newest system parcel: older ones prove no life
 
     def deliver_for(self, road: str, *, framed: bool, replies: bool) -> Deliver:
@@ -162,6 +163,7 @@ class Receiver:
         gates = _Gates(ears, opened.peer, level)
         arrivals = [_arrival(item, gates, now) for item in items]
         copy = Copy(opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=level)
+        arrivals = self.admit(opened.peer.id, arrivals)
         filing = ears.writer.post(lambda store: store.inbox.receive(copy, arrivals, now), alone=True)
         turn.end()
         received = await filing

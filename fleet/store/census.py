@@ -25,7 +25,8 @@ _OPEN = """WITH found AS (SELECT peer, count(*) AS count, min(row) AS first
            FROM found JOIN outbox ON outbox.row = found.first ORDER BY found.peer"""
 _ENDED = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE status = ? AND final_at >= ? LIMIT ?)"
 _UNREAD = "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE status = 0 LIMIT ?)"
-_UNREAD_BYTES = "SELECT coalesce(sum(length(content)), 0) FROM inbox WHERE status = 0 AND sender = ?"
+_UNREAD_BYTES = """SELECT coalesce(sum(size), 0) FROM (
+                      SELECT length(content) AS size FROM inbox WHERE status = 0 AND sender = ? LIMIT ?)"""
 _LATEST = """SELECT max(coalesce((SELECT created FROM outbox ORDER BY row DESC LIMIT 1), 0),
                         coalesce((SELECT received FROM inbox ORDER BY row DESC LIMIT 1), 0))"""
 _KEPT = "SELECT count(*) FROM (SELECT 1 FROM custody WHERE ended = 0 LIMIT ?)"
@@ -55,7 +56,7 @@ class Census:
 
     def unread_bytes(self, sender: str) -> int:
         """Add up the mail of one sender that nobody was shown, bytes."""
-        return int(self._conn.execute(_UNREAD_BYTES, (sender,)).get)
+        return int(self._conn.execute(_UNREAD_BYTES, (sender, MOST)).get)
 
     def kept(self) -> int:
         """Count the parcels kept for others."""
