@@ -18,6 +18,7 @@ from fleet.core.parcel import Parcel
 from fleet.core.peer import Peer
 from fleet.errors import Barred, Faulty, RoadError, Unreachable
 from tests.channels.contract import LONG, Conformance, World, parcel
+from tests.support.nodes import World as Nodes
 from tests.support.nodes import until
 
 HOSTILE = [
@@ -256,3 +257,21 @@ def test_it_is_built_from_its_table_and_the_roads_before_it() -> None:
         with pytest.raises(RoadError):
             send(text.build(table, {}), Peer(id="there"))
     assert send(text.build({"desktop": True, "say": shown([])}, {}), Peer(id="there")) is Word.NUDGED
+
+
+@pytest.mark.tier("terminal")
+def test_between_real_nodes_the_pane_shows_our_line_and_the_message_stays_accepted(tmux: Tmux) -> None:
+    pane = tmux.session("desk")
+    with Nodes() as world:
+        a, b = world.pair()
+        for key, value in {"order.channels": "http,text", "channel.text.enabled": "true"}.items():
+            a.ok("config", "set", key, value)
+        a.terminate()
+        a.start()
+        a.ok("peer", "set", "b", f"text.tmux={pane}")
+        b.kill()
+        (id,) = a.send("b", "are you there?")
+        assert "are you there" not in tmux.await_line(pane)
+        trace = until(lambda: a.ok("trace", id)["attempts"] and a.ok("trace", id), "the walk is on record")
+        assert trace["state"] == "accepted"
+        assert ("text", "nudged") in [(one["channel"], one["result"]) for one in trace["attempts"]]
