@@ -55,6 +55,8 @@ def _say_sent(answer: dict[str, Any], screen: Screen) -> None:
     screen.line(visible(" ".join(words)))
     if answer.get("reason"):
         screen.talk(visible(answer["reason"]))
+    for one in answer.get("content", ()):
+        screen.talk(visible(f"{one['action']}: {one['kind']} at {one['place']}"))
 
 
 def message_of(args: Namespace) -> dict[str, Any]:

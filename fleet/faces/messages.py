@@ -105,6 +105,8 @@ async def _wait(node: Node, answer: Answer, wait: str, timeout: float, started: 
         return answer, exit_of_error(answer["error"])
     found = await node.mail.wait(answer["id"], wait, timeout)
     walked = bool(found.pop("walked", False))
+    if "content" in answer:
+        found["content"] = answer["content"]  # what was marked in it
     found["elapsed_ms"] = round((asyncio.get_running_loop().time() - started) * 1000, 1)
     return found, exit_of(found, wait, walked)
 

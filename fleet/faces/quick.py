@@ -107,6 +107,10 @@ def _report(answer: Answer, plain: Plain) -> int:
         print(text)
     elif answer.status == 200:
         print(_member(text, "id"), _member(text, "state"))
+        if '"reason":"' in text:
+            print(f"fleet_send: {_member(text, 'reason')}", file=sys.stderr)
+        elif '"content":[{' in text:
+            print(f"fleet_send: marked {_member(text, 'kind')} at {_member(text, 'place')}", file=sys.stderr)
     else:
         print(f"fleet_send: {_member(text, 'message')}", file=sys.stderr)
     return answer.exit_code
