@@ -139,9 +139,9 @@ class Codex(Seat):
         words = ["codex", "exec", "--skip-git-repo-check", *trusted, "--json"]
         return [*words, *(["resume", resume] if resume else []), prompt]
 
-    def open(self) -> Terminal:
+    def open(self, *words: str) -> Terminal:
         """Start a session in a terminal, as a person does, without the background server that would outlive it."""
-        return Terminal(["codex", "--no-daemon", "--no-alt-screen"], self.home / "work", self.environ)
+        return Terminal(["codex", "--no-daemon", "--no-alt-screen", *words], self.home / "work", self.environ)
 
     def session(self) -> str:
         events = [json.loads(line) for line in self.told if line.startswith("{")]

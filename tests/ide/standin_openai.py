@@ -13,18 +13,20 @@ USAGE = {
 
 
 class OpenAI:
-    """POST …/responses is the agent."""
+    """POST …/responses with tools is the agent; the title of a session comes beside it."""
 
     def read(self, path: str, body: Any) -> Asked | None:
-        """Every request for a response is a turn."""
-        if not path.split("?")[0].endswith("/responses") or not body:
+        """A turn of the agent is one that offers tools."""
+        if not path.split("?")[0].endswith("/responses") or not (body or {}).get("tools"):
             return None
         results = tuple(_text(item.get("output", "")) for item in body["input"] if str(item.get("type")).endswith("_output"))
         spoken = "\n".join(_text(item.get("content") or item.get("output") or "") for item in body["input"])
         return Asked(path, body, spoken, tuple(_names(body.get("tools", []))), results)
 
     def beside(self, path: str, body: Any) -> tuple[str, bytes]:
-        """No models, nothing else."""
+        """A short text for what wants a response, no models, nothing else."""
+        if path.split("?")[0].endswith("/responses"):
+            return self.write(Asked(path, body, ""), Say("title"), 0)
         return JSON, b'{"object": "list", "data": [], "models": []}'
 
     def write(self, asked: Asked, answer: Say | Call, number: int) -> tuple[str, bytes]:

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from tests.ide.conftest import FLEET, Sit
-from tests.ide.seats import SEATS, Claude, Seat
+from tests.ide.seats import SEATS, Claude, Codex, Seat
 from tests.ide.standin import Asked, Call, Say
 from tests.support.nodes import Node, until
 
@@ -127,6 +127,27 @@ def test_an_idle_claude_without_a_socket_is_woken_by_the_end_of_its_hook(pair: t
         until(lambda: shown_in(seat, BODY) == 1, "the idle session has taken a turn of its own")
         until(lambda: state(a, id) == "shown", "the sender hears that it was shown")
         until(lambda: reach(b) == ["waiter"], "the next hook waits")
+        terminal.type("anything else?")
+        until(lambda: "anything else?" in seat.model.seen, "the user is heard as before")
+        assert shown_in(seat, BODY) == 1
+
+
+def test_an_idle_codex_is_woken_through_its_queue(pair: tuple[Node, Node], sit: Sit) -> None:
+    a, b = pair
+    seat = sit("codex")
+    assert isinstance(seat, Codex)
+    b.terminate()
+    b.environ.update(seat.environ)  # a daemon of the same user finds the program and its home
+    b.start()
+    with seat.open("--dangerously-bypass-hook-trust") as terminal:
+        terminal.shows("Ask Codex")
+        terminal.type("hello")
+        until(lambda: [one["state"] for one in b.ok("sessions")] == ["idle"], "the session is idle")
+        assert reach(b) == ["queue"]
+        id = a.send("b", BODY)[0]
+        until(lambda: shown_in(seat, BODY) == 1, "the idle session has taken a turn of its own")
+        until(lambda: state(a, id) == "shown", "the sender hears that it was shown")
+        assert BODY not in terminal.screen, "nobody typed a peer's words"
         terminal.type("anything else?")
         until(lambda: "anything else?" in seat.model.seen, "the user is heard as before")
         assert shown_in(seat, BODY) == 1
