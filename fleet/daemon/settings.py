@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet.core.envelope import KINDS, Kind
 from fleet.daemon import registry, sections
+from fleet.daemon.content import Content
 from fleet.daemon.mistakes import Mistake, dotted, error_of, line_at, lines_of, shown, syntax_mistake
 from fleet.daemon.mistakes import Path as Place
 from fleet.daemon.paths import Paths
@@ -31,7 +32,7 @@ class Settings:
     federation: sections.Federation
     budget: sections.Budget
     breaker: sections.Breaker
-    content: sections.Content
+    content: Content
     healing: sections.Healing
     retention: sections.Retention
     watchdog: sections.Watchdog

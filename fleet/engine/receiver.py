@@ -281,7 +281,7 @@ class _Gates:
 
     def screen(self, envelope: Envelope, cut: bytes) -> tuple[bytes, Screened]:
         """Ask the content gate, the last one, about what the others let in."""
-        return self._ears.screening.incoming(self._peer, envelope, cut)
+        return self._ears.screening.incoming(self._peer, envelope, cut, self._level)
 
 
 def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:

@@ -42,17 +42,17 @@ class Screening:
     def leased(self, peer: Peer, row: Row) -> tuple[Row, Screened]:
         """Screen a waiting message anew; the row given back has what may be sent instead."""
         envelope = read(stamp(row.content, row.seq, row.exp))
-        content, screened = self._rewritten(peer, envelope, row.content)
+        content, screened = self._rewritten(peer, envelope, row.content, self._level(peer))
         if screened.changed:
             row = msgspec.structs.replace(row, content=content, digest=digest(content), size=size_of(screened.body))
         return msgspec.structs.replace(row, screened=screened.stamp), screened
 
-    def incoming(self, peer: Peer, envelope: Envelope, content: bytes) -> tuple[bytes, Screened]:
-        """Screen what came in; gives the content to keep. Its digest stays that of what was sent."""
-        return self._rewritten(peer, envelope, content)
+    def incoming(self, peer: Peer, envelope: Envelope, content: bytes, level: int) -> tuple[bytes, Screened]:
+        """Screen what came in with words of a level; gives the content to keep. Its digest stays that of what was sent."""
+        return self._rewritten(peer, envelope, content, level)
 
-    def _rewritten(self, peer: Peer, envelope: Envelope, content: bytes) -> tuple[bytes, Screened]:
-        screened = self._counted(self.gate.screen(envelope.body, envelope.context, peer.id, self._level(peer)))
+    def _rewritten(self, peer: Peer, envelope: Envelope, content: bytes, level: int) -> tuple[bytes, Screened]:
+        screened = self._counted(self.gate.screen(envelope.body, envelope.context, peer.id, level))
         if not screened.changed:
             return content, screened
         new = content_of(msgspec.structs.replace(envelope, body=screened.body, context=screened.context))
