@@ -76,6 +76,13 @@ def left(limits: Limits, spent: Spent, at: int) -> int:
     return min(limits.window, limits.window - (at - now.began)) if now.began else 0
 
 
+def describe(limits: Limits, spent: Spent, at: int) -> str:
+    """Write what was spent of what, for people."""
+    now = in_force(spent, limits, at)
+    used = f"{now.tokens} of {_tokens(limits.tokens)}, {dollars(now.micro_usd)} of {dollars(limits.micro_usd)}"
+    return f"{used} in {span(limits.window)}, {limits.hops} hops"
+
+
 def costs(cost: Cost) -> bool:
     """Say whether a message costs anything that is debited."""
     return cost is not FREE and (cost.tokens > 0 or cost.micro_usd > 0)

@@ -125,7 +125,12 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     body: str | dict[str, Any] = ""
 
 
+class _Priced(msgspec.Struct):
+    cost: Any = None
+
+
 _read = canonical.reader(Envelope)
+_priced = msgspec.json.Decoder(_Priced).decode
 
 
 def is_node_id(word: str) -> bool:
@@ -154,6 +159,24 @@ def content_of(envelope: Envelope) -> bytes:
 def content(data: bytes, seq: int, exp: int) -> bytes:
     """Cut the head `{"seq":S,"exp":E,` off the bytes of an envelope."""
     return data[len(str(seq)) + len(str(exp)) + 15 :]
+
+
+def cost_in(content_bytes: bytes) -> Cost:
+    """Read what a frozen content may cost; few name it, so few are read."""
+    if b'"cost":' not in content_bytes:
+        return FREE
+    return read(stamp(content_bytes, 0, 0)).cost
+
+
+def overcharges(data: bytes) -> bool:
+    """Say whether bytes that are no valid envelope name a cost beyond what any message may cost (mission R4)."""
+    try:
+        msgspec.convert(_priced(data).cost, Cost | None, strict=True)
+    except msgspec.ValidationError:
+        return True
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return False
 
 
 def digest(content_bytes: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """May this message go, may it come in? judge() answers from values alone; never asks a clock, a file or a road.
 
-Every gate's finding is kept, also the good ones, so that `fleet explain` can print them all. The breaker and budget
-gates join here; today's gates are membership, level and size.
+Every gate's finding is kept, also the good ones, so that `fleet explain` can print them all.
 """
 
 from __future__ import annotations
@@ -10,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fleet.core.breaker import CODES, State
+from fleet.core.budget import Shortage
 from fleet.core.envelope import Kind
+from fleet.core.trust import Level
 
 
 class Verdict(StrEnum):
@@ -49,7 +51,11 @@ class Case:
     peer: str
     member: bool  # a valid certificate is known
     enabled: bool
-    level: int  # the peer's level in our own ledger
+    level: int  # the peer's level in our own ledger; of what is forwarded, the lowest of all whose words it is
+    breaker: State = State.ACTIVE
+    why: str = ""  # the breaker is not active
+    shortage: Shortage | None = None  # why its cost does not fit into the peer's budget
+    until: int = 0  # when the budget's window ends, ms since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +87,33 @@ def _membership(case: Case) -> Finding:
     return Finding("membership", Verdict.CLEAR)
 
 
+def _breaker(case: Case) -> Finding:
+    code = CODES.get(case.breaker)
+    if code is None:
+        return Finding("breaker", Verdict.CLEAR)
+    why = f"{code}: {case.peer} is {case.breaker} ({case.why}); fleet reactivate {case.peer}"
+    return Finding("breaker", Verdict.REFUSE, why)
+
+
 def _level(case: Case) -> Finding:
-    """Apply the table of kinds (mission M13): the receiver's own ledger decides, the sender only foresees it."""
-    if case.direction is Direction.IN and case.level < case.kind.trust:
-        return Finding(
-            "trust",
-            Verdict.REFUSE,
-            f"{case.kind.word} needs level {case.kind.trust}, {case.peer} has {case.level}; fleet trust {case.peer} LEVEL",
-        )
+    """Apply the ladder (mission R2) to what goes out, the table of kinds (M13) to what comes in."""
+    word, least = case.kind.word, case.kind.trust
+    if case.direction is Direction.OUT:  # what a kind needs there, the receiver's own ledger decides
+        word, least = "mail", Level.ATTESTED if case.member else Level.UNTRUSTED
+    if case.level < least:
+        why = f"{word} needs level {least}, {case.peer} has {case.level}; fleet trust {case.peer} LEVEL"
+        return Finding("trust", Verdict.REFUSE, why)
     return Finding("trust", Verdict.CLEAR, f"level {case.level}")
+
+
+def _budget(case: Case) -> Finding:
+    """Ours waits for the next window if it fits into one; a peer's is refused."""
+    if case.shortage is None:
+        return Finding("budget", Verdict.CLEAR)
+    why = f"{case.shortage.reason}; fleet budget {case.peer}"
+    if case.direction is Direction.OUT and not case.shortage.ever and case.until:
+        return Finding("budget", Verdict.HOLD, why, case.until)
+    return Finding("budget", Verdict.REFUSE, why)
 
 
 def _size(case: Case) -> Finding:
@@ -98,7 +122,7 @@ def _size(case: Case) -> Finding:
     return Finding("size", Verdict.CLEAR)
 
 
-GATES: tuple[Callable[[Case], Finding], ...] = (_membership, _level, _size)
+GATES: tuple[Callable[[Case], Finding], ...] = (_membership, _breaker, _level, _budget, _size)
 
 
 def judge(case: Case) -> Judgement:

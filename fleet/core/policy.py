@@ -113,7 +113,8 @@ TRUST_CEILING = 4
 # --- trust, budget, breaker (mission R3-R5) ---------------------------------------------------------------------------
 TRUST_SAMPLES = 10  # interactions below which no rule moves a level: a bad first minute is no conduct
 THREAT_WINDOW = 3_600_000  # ms; two threats within it lead to level 0
-CONDUCT_EVERY = 10.0  # seconds between two looks at what peers did; a crash loses at most so much of the counting
+CONDUCT_EVERY = 10.0  # seconds between two looks of the rules at what peers did
+CONDUCT_KEEP = 60.0  # seconds between two commits of what was only counted; whatever moved is kept at once
 SPEND_SLOT = 600_000  # ms of the timeline that one row of spending covers
 
 # --- limits at the doors (attacks 15–18) ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fleet.core.audit import NOTHING, Details
+from fleet.core.breaker import State
 from fleet.core.envelope import kind_of
 from fleet.core.health import Health, Link
 from fleet.core.lifecycle import FINAL, Status
@@ -23,6 +24,7 @@ from fleet.engine.receiver import store_learned
 from fleet.engine.roster import Learned
 from fleet.engine.settling import Settlement
 from fleet.engine.steps import settle_travelled
+from fleet.store import Store
 from fleet.store.outbox import Applied, Row
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ class Exchange:
         self._node = node
         self.events = Events()
         self.couriers: dict[str, Courier] = {}
-        self.levels: dict[str, int] = {}
         self.counters: dict[str, int] = {}
         self._peer_tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -59,7 +60,7 @@ class Exchange:
         if found is None:
             node = self._node
             dispatch = Dispatch(peer, node.roster, node.links, node.kinds, node.settings.content.limit, node.world,
-                                node.screening)  # fmt: skip
+                                node.screening, node.conduct)  # fmt: skip
             found = self.couriers[peer] = Courier(peer, dispatch, node.hands)
             self._peer_tasks[peer] = asyncio.ensure_future(supervise(f"courier {peer}", found.run, self._node.log))
         return found
@@ -75,7 +76,12 @@ class Exchange:
 
     def level(self, peer: Peer) -> int:
         """Give a peer's trust level: our own ledger's, else where its certificate starts, never above its ceiling."""
-        return min(self.levels.get(peer.id, peer.trust), peer.ceiling)
+        return self._node.conduct.level(peer)
+
+    @property
+    def levels(self) -> dict[str, int]:
+        """Our own ledger's levels, by peer."""
+        return self._node.conduct.levels
 
     def count(self, name: str, n: int = 1) -> None:
         """Count something for /metrics and /stats."""
@@ -114,13 +120,28 @@ class Exchange:
 
     def part(self, peer: str) -> None:
         """A member was revoked: its level means nothing any more, its mail is refused."""
-        self.levels.pop(peer, None)
+        self._node.conduct.part(peer)
         self._node.custodian.part(peer)
+        self._node.writer.post(lambda store: _forget(store, peer))
         self._node.heartbeats.forget(peer)
         if self.couriers.pop(peer, None) is not None:
             self._peer_tasks.pop(peer).cancel()  # what is under way goes no further
         if self._node.reader.outbox.waiting(peer):
             self.courier(peer)
+
+    def breaker_moved(self, peer: str, state: State) -> None:
+        """A peer was suspended, evicted or let back in: the broker's users follow, what waits is judged anew."""
+        node = self._node
+        node.log("breaker", peer=peer, state=state.value)
+        self.events.tell("breaker", peer=peer, state=state.value)
+        node.task(node.roads.admit(node.roster.peers()))
+        if state is State.EVICTED:
+            node.custodian.part(peer)
+            if peer in self.couriers:  # what is under way goes no further
+                self.couriers.pop(peer)
+                self._peer_tasks.pop(peer).cancel()
+        if node.reader.outbox.waiting(peer):
+            self.poke(peer)
 
     def heard(self, peer: str) -> None:
         """A peer was heard: what was put off may go at once."""
@@ -156,6 +177,9 @@ class Exchange:
         """Messages changed their status: whoever waits is woken, dead letters are told."""
         self._node.waiting.applied(changes)
         self._node.takeback.applied(changes)
+        arrived = [change.peer for change in changes if change.new is Status.DONE and change.old is not Status.DONE]
+        if arrived:  # all of one peer
+            self._node.conduct.answered(arrived[0], len(arrived), good=len(arrived))
         dead = [change for change in changes if change.new is Status.DEAD and change.old is not Status.DEAD]
         if dead:
             self._node.task(self._mourn(dead))
@@ -195,6 +219,11 @@ class Exchange:
             self.proof(peer, "wrong_receipt", "a receipt for another content", settlement.wrong)
             self._node.log("a wrong receipt", peer=peer)
 
+            known = self._node.roster.get(peer)
+            if known is not None:
+                self._node.task(self._node.conduct.threat(known, "wrong_receipt"))
+        if settlement.refused:
+            self._node.conduct.failed(peer, settlement.refused)
     async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
         """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
         now = self._node.world.now()
@@ -227,3 +256,8 @@ class Exchange:
         known = self._node.roster.get(peer)
         if known is not None:
             await self._node.roads.forget(known, road, pids)
+
+
+def _forget(store: Store, peer: str) -> None:
+    store.ledger.drop_level(peer)
+    store.accounts.forget(peer)

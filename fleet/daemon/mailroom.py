@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
-from fleet.core.envelope import Kind, kind_of, read, stamp
-from fleet.core.gates import Case, Direction, Verdict, judge
+from fleet.core.envelope import FREE, Cost, Kind, cost_in, kind_of, read, stamp
+from fleet.core.gates import Verdict, judge
 from fleet.core.lifecycle import Event, State, Status
 from fleet.core.peer import Peer
 from fleet.core.screened import UNSCREENED, Body, Screened
 from fleet.core.submission import Desk, Draft, Submission, draft_of
+from fleet.engine.conduct import Conduct, Regard
+from fleet.engine.outbound import outbound
 from fleet.engine.roster import Roster
 from fleet.engine.screening import Screening
 from fleet.engine.waiting import Waiting, reached, state_of
@@ -32,7 +34,7 @@ class Mailroom:
 
     def __init__(
         self, writer: Writer, reader: Store, roster: Roster, waiting: Waiting, kinds: Mapping[str, Kind], limit: int,
-        channels: Sequence[str], world: World, screening: Screening,
+        channels: Sequence[str], world: World, screening: Screening, conduct: Conduct,
     ) -> None:  # fmt: skip
         """Take the writer, a store to read from on the loop's thread, and what messages are checked against."""
         self._writer = writer
@@ -42,7 +44,8 @@ class Mailroom:
         self._kinds = kinds
         self._limit = limit
         self._world = world
-        self._said: dict[tuple[str, str], tuple[Peer, str]] = {}  # what our gates said of (peer, type)
+        self._conduct = conduct
+        self._said: dict[tuple[str, str], tuple[Peer, Regard, str]] = {}  # what our gates said of (peer, type)
         self._screening = screening
         self._desk = Desk(kinds, limit, self._knows, tuple(channels), self._screen)
         self.poke: Callable[[str], None] = lambda peer: None
@@ -101,18 +104,23 @@ class Mailroom:
         peer = self._roster.get(draft.peer)
         if peer is None:
             return ""
-        asked, said = self._said.get((draft.peer, draft.type), (None, ""))
-        if asked is peer:  # a peer that changes in any way is another value
+        regard, cost = self._conduct.regard(peer), cost_in(draft.content)
+        if cost is not FREE:
+            return self._judge(draft, peer, regard, cost)
+        asked, then, said = self._said.get((draft.peer, draft.type), (None, None, ""))
+        if asked is peer and then == regard:  # a peer that changes in any way is another value
             return said
-        said = self._judge(draft, peer)
-        self._said[(draft.peer, draft.type)] = (peer, said)
+        said = self._judge(draft, peer, regard, cost)
+        self._said[(draft.peer, draft.type)] = (peer, regard, said)
         return said
 
-    def _judge(self, draft: Draft, peer: Peer) -> str:
-        case = Case(
-            Direction.OUT, kind_of(draft.type, self._kinds), draft.size, self._limit, peer.id, bool(peer.key),
-            peer.enabled, peer.trust,
-        )  # fmt: skip
+    def _judge(self, draft: Draft, peer: Peer, regard: Regard, cost: Cost) -> str:
+        """Say why a draft is refused; one that only waits for its budget is held when its turn comes."""
+        purse = self._conduct.purse(self._reader, peer.id)
+        shortage = purse.wish(cost)
+        until = self._world.now() + purse.left() if shortage is not None else 0
+        kind = kind_of(draft.type, self._kinds)
+        case = outbound(peer, regard, kind, self._limit, size=draft.size, shortage=shortage, until=until)
         found = judge(case).decisive
         return f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
 

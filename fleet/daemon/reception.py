@@ -18,9 +18,11 @@ from fleet.core.peer import Peer
 from fleet.core.receipt import Heartbeat, Receipt
 from fleet.daemon import settings as configuration
 from fleet.daemon import words as peer_words
+from fleet.daemon.oversight import figures_of
 from fleet.daemon.paths import Paths, paths_of, prepare
 from fleet.daemon.settings import Settings
 from fleet.engine.at_once import AtOnce
+from fleet.engine.conduct import Conduct
 from fleet.engine.gossip import Gossip
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Identity
@@ -123,18 +125,16 @@ class Reception:
         hops, gossip = Hops(roster), Gossip(roster, world)
         gossip.on_revoked = self._later
         gate = ContentGate(lambda: roster.me.fleet_keys[0], self._settings.content.actions)
+        writer = cast(Writer, AtOnce(self._store))
+        conduct = Conduct(writer, self._store, world, *figures_of(self._settings))
         return Ears(
             roster=roster, opener=Opener(roster, hops), hops=hops, introductions=Introductions(roster),
-            writer=cast(Writer, AtOnce(self._store)), links=Links(world, {}, {}), gossip=gossip, world=world,
-            kinds=self._settings.kinds(), limit=self._settings.content.limit, level=self._level,
-            screening=Screening(gate, self._level), clock_unsure=lambda: False,
+            writer=writer, links=Links(world, {}, {}), gossip=gossip, world=world,
+            kinds=self._settings.kinds(), limit=self._settings.content.limit, conduct=conduct,
+            screening=Screening(gate, conduct.level), clock_unsure=lambda: False,
             on_mail=_nothing, on_owed=_nothing, on_heard=_nothing, relay=_relay, on_certificate=self._later,
             on_receipt=self._settle, on_beat=_unheard, count=_nothing, proof=self._proof, log=_nothing,
         )  # fmt: skip
-
-    def _level(self, peer: Peer) -> int:
-        own = self._store.ledger.level(peer.id)
-        return min(peer.trust if own is None else own, peer.ceiling)
 
     async def _settle(self, peer: Peer, receipt: Receipt, road: str) -> None:
         with self._store.db.transaction():

@@ -50,6 +50,7 @@ class RoadKeeper:
         self._learned: list[str] = []  # brokers that other members run
         self._overlap = Overlap(policy.NKEY_OVERLAP)
         self._timer: asyncio.TimerHandle | None = None
+        self.is_evicted: Callable[[str], bool] = lambda peer: False
         self.find_chiefs: Callable[[Peer], list[Peer]] = lambda peer: []
         self.certificate = ""  # PEM of the parcel door's; empty = it speaks plain HTTP
 
@@ -96,7 +97,7 @@ class RoadKeeper:
     def _users(self, peers: Iterable[Peer]) -> list[tuple[str, str]]:
         """List who may connect to the broker: this node and every member whose nkey is known."""
         own = (self._ring.node, self._ring.nats_public)
-        return [own, *((peer.id, peer.nats) for peer in peers if peer.nats and peer.key)]
+        return [own, *((p.id, p.nats) for p in peers if p.nats and p.key and not self.is_evicted(p.id))]
 
     def _house(self, name: str) -> Mapping[str, Any]:
         """Say what the house adds to a road's own table."""

@@ -25,6 +25,7 @@ from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
 from fleet.daemon.paths import Paths
+from fleet.daemon.oversight import Oversight, figures_of
 from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
 from fleet.daemon.revoking import Revoking
@@ -40,6 +41,7 @@ from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
 from fleet.engine.courier import Hands
 from fleet.engine.custodian import Custodian, Means
+from fleet.engine.conduct import Conduct
 from fleet.engine.gossip import Gossip
 from fleet.engine.healer import Healer
 from fleet.engine.hops import Hops
@@ -120,6 +122,10 @@ class Node:
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
         gate = ContentGate(lambda: self.roster.me.fleet_keys[0], self.settings.content.actions)
         self.screening = Screening(gate, self.exchange.level, self.exchange.count)
+        self.conduct = Conduct(self.writer, self.reader, self.world, *figures_of(self.settings))
+        self.conduct.on_breaker = self.exchange.breaker_moved
+        self.conduct.on_notice = lambda kind, text: self.task(self.upkeep.tell(kind, text))
+        self.roads.is_evicted = self.conduct.is_evicted
         self.hops = Hops(self.roster)
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
@@ -140,8 +146,11 @@ class Node:
         )
         chief = (self.settings.node.role or identity.read_certificate().role) == "chief"
         means = Means(
-            self.writer, self.cascade, self.links, self.roster, self.world, self.exchange.count, self.log
-        )
+        self.healer.is_evicted = self.conduct.is_evicted
+        self.healer.on_answer = self.conduct.answered
+            self.writer, self.cascade, self.links, self.roster, self.world, self.exchange.count, self.log,
+            self.conduct.is_evicted,
+        )  # fmt: skip
         self.custodian = Custodian(means, chief=chief)
         self.roads.find_chiefs = self.chiefs
         self.roads.trust_own_words(
@@ -164,7 +173,7 @@ class Node:
         """Make what people and programs ask: the mailroom, the views, the operator's hand, the housekeeping."""
         self.mail = Mailroom(
             self.writer, self.reader, self.roster, self.waiting, self.kinds, self.settings.content.limit,
-            self.settings.order, self.world, self.screening,
+            self.settings.order, self.world, self.screening, self.conduct,
         )  # fmt: skip
         self.mail.poke = self.exchange.poke
         self.mail.on_mail = self.exchange.mail_came
@@ -173,6 +182,7 @@ class Node:
         self.sight = Sight(self)
         self.control = Control(self)
         self.reach = Reach(self)
+        self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
         self.tunnels = Tunnels(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.clock, self.log, mark)
@@ -186,7 +196,7 @@ class Node:
     def _ears(self, opener: Opener) -> Ears:
         return Ears(
             self.roster, opener, self.hops, self.introductions, self.writer, self.links, self.gossip, self.world, self.kinds,
-            self.settings.content.limit, self.exchange.level, self.screening, self.clock.unsure, self.exchange.mail_came,
+            self.settings.content.limit, self.conduct, self.screening, self.clock.unsure, self.exchange.mail_came,
             self.returns.owe, self.exchange.heard, self.custodian.take, self.rotation.certificate_came,
             self.exchange.receipt_came, self.heartbeats.came, self.exchange.count, self.exchange.proof, self.log,
         )  # fmt: skip
@@ -203,10 +213,10 @@ class Node:
         """Take up what the store remembers."""
         now = self.world.now()
         await self.writer.run(lambda store: store.outbox.apply(store.outbox.orphans(), now))
-        members, words, revocation, waiting, levels, links = await self.writer.run(
+        members, words, revocation, waiting, links = await self.writer.run(
             lambda store: (
                 store.members.all(), store.members.peers(), store.members.revocation(), store.outbox.peers_waiting(),
-                store.ledger.levels(), store.ledger.load_links(),
+                store.ledger.load_links(),
             )
         )  # fmt: skip
         for node, table in words.items():
@@ -216,7 +226,6 @@ class Node:
         pairs = [(m.certificate, m.manifest) for m in members if m.node != self.id and m.certificate and m.manifest]
         for reason in self.roster.load(pairs):
             self.log("a stored member no longer holds", reason=reason)
-        self.exchange.levels.update(levels)
         for (peer, channel), link in links.items():
             if link.security:  # a fault that only an operator mends outlives a restart; the rest proves itself anew
                 self.links.restore(peer, channel, Link(health=link.health, security=True, reason=link.reason))
@@ -238,6 +247,7 @@ class Node:
         self.task(supervise("notices", self.notices.run, self.log))
         self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("audit", self.auditing.run, self.log))
+        self.task(supervise("conduct", partial(self.conduct.run, self.roster.peers), self.log))
         self.task(supervise("heartbeats", self.heartbeats.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.agents.begin()
@@ -247,7 +257,8 @@ class Node:
     def chiefs(self, peer: Peer) -> list[Peer]:
         """List the chiefs that may keep something for a peer: those the operator names, else all that were heard first."""
         named = peer.addresses.get("relay", {}).get("via")
-        known = [one for one in self.roster.peers() if one.enabled and one.key and one.id != peer.id]
+        known = [one for one in self.roster.peers() if one.enabled and one.key and one.id != peer.id
+                 and not self.conduct.is_evicted(one.id)]  # fmt: skip
         if named:
             return [one for word in named for one in known if one.id == word]
         return [one for one in known if one.role == "chief"]
@@ -280,6 +291,7 @@ class Node:
         self.writer.close()
         await self.roads.close()
         self.reader.close()
+        await self.conduct.close()
         self.store.close()
         self.log("stopped", node=self.id)
 

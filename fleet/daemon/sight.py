@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fleet import __version__
-from fleet.core import policy
-from fleet.core.envelope import kind_of
-from fleet.core.gates import Case, Direction, Finding, Verdict, judge
+from fleet.core import budget, policy
+from fleet.core.envelope import Kind, kind_of
+from fleet.core.gates import Case, Direction, Finding, Judgement, Verdict, judge
 from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.core.plan import Wish, plan
+from fleet.engine.outbound import outbound
 from fleet.errors import UnknownPeer, UnknownType
+from fleet.store.accounts import IN, OUT
 from fleet.store.census import Census
 
 if TYPE_CHECKING:
@@ -100,26 +102,40 @@ class Sight:
         if word not in node.kinds:
             raise UnknownType(f"there is no message type {word!a}", hint="one of " + ", ".join(node.kinds))
         kind = kind_of(word, node.kinds)
-        found = judge(
-            Case(
-                Direction.OUT, kind, 0, node.settings.content.limit, peer.id, bool(peer.key), peer.enabled,
-                node.exchange.level(peer),
-            )
-        )  # fmt: skip
-        content = Finding("content", Verdict.CLEAR, node.screening.gate.describe(node.exchange.level(peer)))
+        found = judge(outbound(peer, node.conduct.regard(peer), kind, node.settings.content.limit))
         steps = plan(node.links.roads(peer), Wish(kind))
         return {
             "peer": peer.id, "type": word, "verdict": found.verdict.value,
-            "gates": [
-                {"gate": f.gate, "verdict": f.verdict.value, "reason": f.reason, "until": f.until or None}
-                for f in (*found.findings, content)
-            ],
+            "gates": self._gates(peer, found, OUT), "inbound": self._inbound(peer, kind),
             "plan": [
                 {"channel": s.channel, "deadline_ms": round(s.deadline * 1000), "hedge_ms": round(s.hedge * 1000)}
                 for s in steps
             ],
             "links": self._links(peer, node.links.snapshot(peer.id)),
         }  # fmt: skip
+
+    def _inbound(self, peer: Peer, kind: Kind) -> dict[str, Any]:
+        """Show what the gates would say to the same message from the peer."""
+        node = self._node
+        regard = node.conduct.regard(peer)
+        found = judge(
+            Case(
+                Direction.IN, kind, 0, node.settings.content.limit, peer.id, bool(peer.key), peer.enabled, regard.level,
+                regard.breaker, regard.why,
+            )
+        )  # fmt: skip
+        return {"verdict": found.verdict.value, "gates": self._gates(peer, found, IN)}
+
+    def _gates(self, peer: Peer, found: Judgement, side: str) -> list[dict[str, Any]]:
+        """Show every gate's finding, with the figures where it is clear."""
+        node, conduct = self._node, self._node.conduct
+        limits, spent = conduct.limits_of(peer.id), node.reader.accounts.spent(peer.id, side)
+        said = {"budget": budget.describe(limits, spent, conduct.time())}
+        content = Finding("content", Verdict.CLEAR, node.screening.gate.describe(conduct.level(peer)))
+        return [
+            {"gate": f.gate, "verdict": f.verdict.value, "reason": f.reason or said.get(f.gate, ""), "until": f.until or None}
+            for f in (*found.findings, content)
+        ]
 
     def stats(self) -> dict[str, Any]:
         """Show the figures of this process."""

@@ -44,6 +44,7 @@ class Means:
     world: World
     count: Callable[[str], None]
     log: Callable[..., None]
+    is_evicted: Callable[[str], bool] = lambda node: False
 
 
 class Custodian:
@@ -80,8 +81,11 @@ class Custodian:
 
     def _welcome(self, origin: str, addressee: str) -> bool:
         """Judge both ends: members that are not switched off."""
-        ends = (self._means.roster.get(origin), self._means.roster.get(addressee))
-        return origin != addressee and all(peer is not None and peer.enabled and peer.key for peer in ends)
+        means = self._means
+        if origin == addressee or means.is_evicted(origin) or means.is_evicted(addressee):
+            return False
+        ends = (means.roster.get(origin), means.roster.get(addressee))
+        return all(peer is not None and peer.enabled and peer.key for peer in ends)
 
     def heard(self, peer: str) -> None:
         """Say that a peer was heard: what is kept for it may go."""
@@ -92,7 +96,7 @@ class Custodian:
             self._wake.set()
 
     def part(self, node: str) -> None:
-        """A member was revoked: what is held from or for it is let go."""
+        """A member was revoked or evicted: what is held from or for it is let go."""
         now = self._means.world.now()
         self._means.writer.post(lambda store: store.custody.end_of(node, now))
 

@@ -10,18 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleet.core import policy
-from fleet.core.envelope import FREE, Kind, Priority, kind_of, read, stamp
-from fleet.core.gates import Case, Direction, Judgement, Verdict, judge
+from fleet.core.breaker import State
+from fleet.core.budget import Shortage
+from fleet.core.envelope import FREE, Kind, Priority, cost_in, kind_of, stamp
+from fleet.core.gates import Finding, Judgement, Verdict, judge
 from fleet.core.lifecycle import Event
 from fleet.core.peer import Peer
 from fleet.core.plan import Step, Wish, backoff, longest, plan
+from fleet.engine.conduct import Conduct
 from fleet.engine.links import Links
+from fleet.engine.outbound import outbound
 from fleet.engine.roster import Roster
 from fleet.engine.screening import Screening
 from fleet.engine.world import World
 from fleet.store import Store
 from fleet.store.audit_mail import record_content
 from fleet.store.outbox import Applied, Change, Row
+from fleet.store.purse import Purse
 
 _EXPRESS = int(Priority.HIGH)
 _NO_ROAD = "every road to the peer is broken"
@@ -70,7 +75,7 @@ class Dispatch:
 
     def __init__(
         self, peer: str, roster: Roster, links: Links, kinds: Mapping[str, Kind], limit: int, world: World,
-        screening: Screening,
+        screening: Screening, conduct: Conduct,
     ) -> None:  # fmt: skip
         """Take what plans and gates need; `limit` = bytes of body."""
         self._peer = peer
@@ -80,13 +85,17 @@ class Dispatch:
         self._limit = limit
         self._world = world
         self._screening = screening
+        self._conduct = conduct
 
     def pick(self, store: Store, room: Room) -> Pick:
         """Lease up to `room` batches. Runs in a transaction."""
         picked = Pick()
         peer = self._roster.get(self._peer)
         if self._roster.revoked(self._peer):
-            self._refuse_all(store, picked)
+            reason = f"membership: the root revoked {self._peer}; fleet invite, if it shall come back"
+            self._refuse_all(store, picked, reason)
+        elif peer is not None and self._conduct.regard(peer).breaker is not State.ACTIVE:
+            self._refuse_all(store, picked, _reason(self.judge(peer, kind_of("message")).decisive))
         elif peer is not None:
             for floor, places in ((_EXPRESS, room.express), (0, room.bulk)):
                 for _ in range(places):
@@ -114,36 +123,51 @@ class Dispatch:
             picked.more = picked.more or rest
             return True
 
-    def _refuse_all(self, store: Store, picked: Pick) -> None:
-        """Nothing goes to a node whose certificate the root retired."""
+    def _refuse_all(self, store: Store, picked: Pick, reason: str) -> None:
+        """Nothing goes to a node whose certificate the root retired, nor to one that our breaker keeps out."""
         now = self._world.now()
-        reason = f"membership: the root revoked {self._peer}; fleet invite, if it shall come back"
         while rows := store.outbox.next_due(self._peer, now, floor=0, eager=True):
             picked.applied += store.outbox.apply([Change(row.row, Event.REFUSE, reason=reason) for row in rows], now)
 
-    def judge(self, peer: Peer, kind: Kind) -> Judgement:
+    def judge(self, peer: Peer, kind: Kind, shortage: Shortage | None = None, until: int = 0) -> Judgement:
         """Ask our own gates about a type of message; sizes were judged when it was accepted."""
-        return judge(Case(Direction.OUT, kind, 0, self._limit, peer.id, bool(peer.key), peer.enabled, peer.trust))
+        return judge(
+            outbound(peer, self._conduct.regard(peer), kind, self._limit, shortage=shortage, until=until)
+        )
 
     def _through_gates(self, store: Store, peer: Peer, rows: list[Row], picked: Pick) -> list[Row]:
         clear: list[Row] = []
         changes: list[Change] = []
         words = dict.fromkeys(row.type for row in rows)
         findings = {word: self.judge(peer, kind_of(word, self._kinds)).decisive for word in words}
-        stamp = self._screening.stamp(peer)
+        stamp, purse = self._screening.stamp(peer), self._conduct.purse(store, peer.id)
         for row in rows:
             found = findings[row.type]
+            if not row.inc and found.verdict is Verdict.CLEAR:  # what went before was paid for then
+                found = self._afford(peer, row, purse) or found
             if found.verdict is Verdict.CLEAR and (row.inc or row.screened == stamp):
                 clear.append(row)
             elif found.verdict is Verdict.CLEAR:
                 self._screen(store, peer, row, clear, changes)
             elif found.verdict is Verdict.HOLD:
-                changes.append(Change(row.row, Event.HOLD, due=found.until, reason=f"{found.gate}: {found.reason}"))
+                changes.append(Change(row.row, Event.HOLD, due=found.until, reason=_reason(found)))
             else:
-                changes.append(Change(row.row, Event.REFUSE, reason=f"{found.gate}: {found.reason}"))
+                changes.append(Change(row.row, Event.REFUSE, reason=_reason(found)))
         if changes:
             picked.applied += store.outbox.apply(changes, self._world.now())
         return clear
+
+    def _afford(self, peer: Peer, row: Row, purse: Purse) -> Finding | None:
+        """Say what the budget says of a message that is to go for the first time; None when it has room for it."""
+        cost = cost_in(row.content)
+        if cost is FREE:
+            return None
+        shortage = purse.wish(cost)
+        if shortage is None:
+            purse.take(cost)
+            return None
+        until = self._world.now() + purse.left()
+        return self.judge(peer, kind_of(row.type, self._kinds), shortage, until).decisive
 
     def _screen(self, store: Store, peer: Peer, row: Row, clear: list[Row], changes: list[Change]) -> None:
         """Look anew at what was screened for another level, by other settings or not at all."""
@@ -194,6 +218,7 @@ class Dispatch:
 
     def _lease(self, store: Store, peer: Peer, rows: list[Row], steps: tuple[Step, ...], floor: int) -> Batch:
         now = self._world.now()
+        hops = min(self._pay(store, peer, rows), self._conduct.limits_of(peer.id).hops)
         inc = store.sequence.current(peer.id, now)
         fresh = sum(1 for row in rows if row.inc != inc)
         first = store.sequence.take(peer.id, fresh, now)[1] if fresh else 0
@@ -205,12 +230,18 @@ class Dispatch:
         store.outbox.lease(rows, number, inc, first, now, until)
         low = store.outbox.low(peer.id, inc, store.sequence.next(peer.id))
         items = tuple(stamp(row.content, row.seq, row.exp) for row in rows)
-        hops = min(map(_hops, rows))
         return Batch(number, pid, peer, tuple(rows), items, steps, inc, low, exp, hops, floor >= _EXPRESS)
 
+    def _pay(self, store: Store, peer: Peer, rows: list[Row]) -> int:
+        """Debit what was never leased before, in the transaction of its lease; gives the fewest relays any allows."""
+        costs = [cost_in(row.content) for row in rows]
+        purse = self._conduct.purse(store, peer.id)
+        for row, cost in zip(rows, costs, strict=True):
+            if not row.inc:
+                purse.take(cost)
+        purse.save()
+        return min(cost.hops for cost in costs)
 
-def _hops(row: Row) -> int:
-    """Say how many relays a message may cross; few name it, so few are read."""
-    if b'"hops":' not in row.content:
-        return FREE.hops
-    return read(stamp(row.content, row.seq, row.exp)).cost.hops
+
+def _reason(found: Finding) -> str:
+    return f"{found.gate}: {found.reason}"

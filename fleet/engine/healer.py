@@ -7,7 +7,7 @@ proven or slips. At most the two best roads per peer, and 20 pings a second of o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fleet.core import policy
 from fleet.core.channel import Channel
@@ -48,6 +48,8 @@ class Healer:
         self._asking: dict[tuple[str, str], asyncio.Task[Attempt | None]] = {}
         self._barred_until: dict[tuple[str, str], float] = {}
         self._next = ""  # the peer whose turn it is, by id
+        self.is_evicted: Callable[[str], bool] = lambda peer: False
+        self.on_answer: Callable[[str], None] = lambda peer: None
 
     async def run(self) -> None:
         """Look at every link every policy.HEALER_TICK seconds until cancelled."""
@@ -65,7 +67,7 @@ class Healer:
         """Judge what is shared, then start the pings that are due, within the allowance; who got none comes first next."""
         self._links.look()
         allowance = max(1, int(policy.PINGS_PER_SECOND * policy.HEALER_TICK))
-        peers = [peer for peer in self._roster.peers() if peer.enabled and peer.seal]
+        peers = [peer for peer in self._roster.peers() if peer.enabled and peer.seal and not self.is_evicted(peer.id)]
         for peer in [peer for peer in peers if peer.id >= self._next] + [peer for peer in peers if peer.id < self._next]:
             for road in self._best(peer):
                 if not self._due(peer.id, road):
@@ -128,4 +130,5 @@ class Healer:
             self._barred_until[(peer.id, name)] = self._world.steady() + policy.BARRED_PAUSE
         if attempt.result is Result.DELIVERED:
             self._introductions.walked(peer.id, answered=True)
+            self.on_answer(peer.id)
         return attempt

@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from fleet.core import canonical, policy
+from fleet.core import policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
-from fleet.core.clock import UNSURE
-from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
-from fleet.core.gates import Case, Direction, Verdict, judge
+from fleet.core.envelope import Kind, overcharges
 from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
 from fleet.core.receipt import RE_SEAL, Fate, Heartbeat, Receipt, read_heartbeat, read_ping, read_receipt
-from fleet.core.screened import Screened
 from fleet.core.sealing import kid_of
+from fleet.core.trust import Level
+from fleet.engine.conduct import Conduct
 from fleet.engine.gossip import Gossip, Letter
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Order, system_item, write_parcel
+from fleet.engine.inbound import House, Inbound
 from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
@@ -34,7 +34,7 @@ from fleet.engine.world import World
 from fleet.engine.writer import Writer
 from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError
 from fleet.store import Store
-from fleet.store.inbox import Arrival, Copy
+from fleet.store.inbox import Arrival, Copy, Received
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Ears:
     world: World
     kinds: Mapping[str, Kind]
     limit: int  # bytes of body
-    level: Callable[[Peer], int]
+    conduct: Conduct
     screening: Screening
     clock_unsure: Callable[[], bool]  # then nothing is called expired
     on_mail: Callable[[str, int, bool], None]  # sender, how much of it is new, whether a query or reply is among it
@@ -69,6 +69,7 @@ class Ears:
 NOTHING = Answer(AnswerKind.NONE)
 CUSTODY = Answer(AnswerKind.CUSTODY)
 BUSY = Answer(AnswerKind.BUSY, retry_after=policy.BUSY_RETRY)
+_COUNTED = frozenset({ParcelType.PING, ParcelType.HEARTBEAT})  # an answer to ours is counted where it is proven
 
 
 class Receiver:
@@ -137,6 +138,9 @@ class Receiver:
 
     async def _open(self, opened: Opened, road: str, turn: Turn, *, replies: bool) -> Answer:
         ears = self._ears
+        if ears.conduct.is_evicted(opened.peer.id) and opened.type is not ParcelType.MAIL:
+            ears.count("refused_evicted")
+            return NOTHING
         try:
             items = ears.opener.items(opened)
         except Unopened:
@@ -145,6 +149,7 @@ class Receiver:
         except WireError as error:
             ears.proof(opened.peer.id, error.code, error.message)
             ears.log("a false parcel", peer=opened.peer.id, channel=road, reason=error.message)
+            await ears.conduct.threat(opened.peer, error.code)
             return NOTHING
         try:
             if opened.type is ParcelType.MAIL:
@@ -152,17 +157,22 @@ class Receiver:
             turn.end()
             return await self._system(opened, items, road, replies=replies)
         except Malformed as error:
-            ears.proof(opened.peer.id, "malformed", error.message)
+            word = "cost" if any(map(overcharges, items)) else "malformed"
+            ears.proof(opened.peer.id, word, error.message)
+            await ears.conduct.threat(opened.peer, word)
             whole = Receipt(pid=opened.header.pid, road=road, fate=Fate.REFUSED, reason=error.message[:512])
             return self._answer(opened, whole, replies=replies)
 
     async def _mail(self, opened: Opened, items: list[bytes], road: str, turn: Turn, *, replies: bool) -> Answer:
         ears, header = self._ears, opened.header
-        now = ears.world.now()
-        level = ears.level(opened.peer)
-        gates = _Gates(ears, opened.peer, level)
-        arrivals = [_arrival(item, gates, now) for item in items]
-        copy = Copy(opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=level)
+        now, conduct = ears.world.now(), ears.conduct
+        regard = conduct.regard(opened.peer)
+        house = House(ears.kinds, ears.limit, ears.screening, self._level_of, ears.clock_unsure(), now)
+        arrivals = list(map(Inbound(house, opened.peer, regard).arrival, items))
+        copy = Copy(
+            opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=regard.level,
+            hops=len(opened.via), limits=conduct.default, at=conduct.time(),
+        )  # fmt: skip
         arrivals = self.admit(opened.peer.id, arrivals)
         filing = ears.writer.post(lambda store: store.inbox.receive(copy, arrivals, now), alone=True)
         turn.end()
@@ -170,8 +180,9 @@ class Receiver:
         for alarm in received.alarms:
             ears.count("alarm")
             ears.log("alarm", peer=opened.peer.id, channel=road, reason=alarm)
+        await self._weigh(opened.peer, received)
         if received.fresh:
-            self._heard(opened.peer.id, road)
+            self._heard(opened.peer.id, road, len(received.fresh), good=len(received.fresh))
             asks = any(arrival.envelope.type in ASKING for arrival in arrivals)
             ears.on_mail(opened.peer.id, len(received.fresh), asks)
         if received.repeated or not replies:
@@ -183,6 +194,23 @@ class Receiver:
                 return CUSTODY
         receipt = Receipt(pid=header.pid, road=road, entries=tuple(entries), inc=received.inc)
         return self._answer(opened, receipt, replies=replies, intro=bool(opened.raw.intro))
+
+    async def _weigh(self, peer: Peer, received: Received) -> None:
+        """Tell the peer's account what was wrong with its mail and what it cost; kept before anything is answered."""
+        conduct = self._ears.conduct
+        if received.alarms:
+            await conduct.threat(peer, "equivocation")
+        if received.overspent:
+            conduct.failed(peer.id, received.overspent)
+        if received.micro_usd or received.overspent:
+            await conduct.spent(peer.id)
+
+    def _level_of(self, node: str) -> int:
+        """Give the level of a node by its name; of one nobody knows, the lowest."""
+        if node == self._ears.roster.me.node:
+            return policy.TRUST_CEILING
+        peer = self._ears.roster.get(node)
+        return Level.UNTRUSTED if peer is None else self._ears.conduct.level(peer)
 
     def _answer(self, opened: Opened, receipt: Receipt, *, replies: bool, intro: bool = False) -> Answer:
         """Give a receipt back the way the parcel came, or let it travel by itself where there is no way back."""
@@ -196,7 +224,7 @@ class Receiver:
         ears, peer = self._ears, opened.peer
         if opened.header.ts > self._latest.get(peer.id, 0):
             self._latest[peer.id] = opened.header.ts
-            self._heard(peer.id, road)
+            self._heard(peer.id, road, int(opened.type in _COUNTED))
         if opened.type is ParcelType.PING:
             ping = read_ping(items[0])
             ears.gossip.compare(peer, ping.known, ping.revocation)
@@ -236,8 +264,9 @@ class Receiver:
             self._ears.proof(peer.id, "revocation", error.message)  # … around what the root never said
             self._ears.log("a false revocation list", peer=peer.id, reason=error.message)
 
-    def _heard(self, peer: str, road: str) -> None:
+    def _heard(self, peer: str, road: str, received: int, *, good: int = 0) -> None:
         self._ears.links.credit(peer, road, Evidence.INBOUND)
+        self._ears.conduct.heard(peer, received, good=good)
         self._ears.on_heard(peer)
 
     def _signed(self, opened: Opened, kind: ParcelType, item: bytes, *, intro: bool = False) -> Answer:
@@ -254,46 +283,6 @@ class Receiver:
 
 
 ASKING = frozenset({"query", "reply"})  # what the daemons ask each other comes as these types
-
-
-class _Gates:
-    """Our gates towards one sender, each type and side of the size limit asked once per parcel."""
-
-    def __init__(self, ears: Ears, peer: Peer, level: int) -> None:
-        self._ears = ears
-        self._peer = peer
-        self._level = level
-        self.clock_unsure = ears.clock_unsure()
-        self._said: dict[tuple[str, bool], str] = {}
-
-    def refusal(self, envelope: Envelope) -> str:
-        """Give the reason for which an envelope is refused; empty when it is not."""
-        body = envelope.body
-        size = len(body) if isinstance(body, str) else len(canonical.encode(body))
-        key = (envelope.type, size > self._ears.limit)
-        said = self._said.get(key)
-        if said is None:
-            kind = kind_of(envelope.type, self._ears.kinds)
-            case = Case(Direction.IN, kind, size, self._ears.limit, self._peer.id, True, self._peer.enabled, self._level)
-            found = judge(case).decisive
-            said = self._said[key] = f"{found.gate}: {found.reason}" if found.verdict is Verdict.REFUSE else ""
-        return said
-
-    def screen(self, envelope: Envelope, cut: bytes) -> tuple[bytes, Screened]:
-        """Ask the content gate, the last one, about what the others let in."""
-        return self._ears.screening.incoming(self._peer, envelope, cut, self._level)
-
-
-def _arrival(item: bytes, gates: _Gates, now: int) -> Arrival:
-    envelope = read(item)
-    cut = content(item, envelope.seq, envelope.exp)
-    over = envelope.exp < now
-    later = UNSURE if over and gates.clock_unsure else ""
-    refusal = gates.refusal(envelope)
-    if refusal or over:
-        return Arrival(envelope, cut, digest(cut), refusal, over and not later, later)
-    kept, screened = gates.screen(envelope, cut)
-    return Arrival(envelope, kept, digest(cut), screened.refusal, found=screened.found)
 
 
 def _store(learned: Learned, now: int, store: Store) -> None:

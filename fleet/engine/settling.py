@@ -22,6 +22,7 @@ class Settlement:
     settled: set[int] = field(default_factory=set)  # rows it says something about
     renew_above: int = -1  # take an incarnation above this one
     wrong: int = 0  # entries with another digest: a proof against the peer
+    refused: int = 0  # messages that a gate of the peer refused
 
 
 def settle(receipt: Receipt, rows: Iterable[Row], now: int, *, fresh: bool = True) -> Settlement:
@@ -61,6 +62,7 @@ def _bad(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt) -
     """Say what a "no" does; whatever it is, the road that brought the copy does not hold it any more."""
     if entry.fate is Fate.REFUSED:
         return Change(row.row, Event.REFUSE, reason=f"the peer: {entry.reason}")
+        made.refused += 1
     due = now + int((entry.retry_after or LATER_DEFAULT) * 1000)
     if entry.fate is Fate.LATER:
         return Change(row.row, Event.LATER, due=due, road=receipt.road, reason=f"later: {entry.reason}")

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fleet.core.envelope import make_id
 
@@ -20,6 +21,7 @@ class World:
     dice: Callable[[int], bytes]  # n random bytes for keys, ids, nonces
     chance: Callable[[], float]  # uniform in [0, 1) for jitter
     boottime: Callable[[], float] | None = None  # like steady, but runs on while the machine sleeps; None = steady does
+    boot: str = ""  # which run of the machine; "" = it does not say
 
     def through_sleep(self) -> float:
         """Give the seconds of a clock that runs on in sleep."""
@@ -34,5 +36,14 @@ def real_world() -> World:
     """Give the machine's clocks and the kernel's dice."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: CLOCK_MONOTONIC is the one that runs on
     return World(
-        lambda: time.time_ns() // 1_000_000, time.monotonic, os.urandom, random.random, lambda: time.clock_gettime(clock)
-    )
+        lambda: time.time_ns() // 1_000_000, time.monotonic, os.urandom, random.random, lambda: time.clock_gettime(clock),
+        _boot(),
+    )  # fmt: skip
+
+
+def _boot() -> str:
+    """Name this run of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""

@@ -21,10 +21,12 @@ from fleet.core.submission import Submission, read_line
 from fleet.daemon import registry
 from fleet.daemon import settings as configuration
 from fleet.daemon.mailroom import Mailroom
+from fleet.daemon.oversight import Oversight, figures_of
 from fleet.daemon.paths import Paths, paths_of
 from fleet.daemon.settings import Settings
 from fleet.daemon.sight import Sight
 from fleet.engine.at_once import AtOnce
+from fleet.engine.conduct import Conduct
 from fleet.engine.identity import Identity
 from fleet.engine.links import Links
 from fleet.engine.roster import Roster
@@ -124,8 +126,21 @@ class House:
 
     def level(self, peer: Peer) -> int:
         """Give a peer's trust level, as the daemon does."""
-        own = self.store.ledger.level(peer.id)
-        return min(peer.trust if own is None else own, peer.ceiling)
+        return self.conduct.level(peer)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What commits at once."""
+        return cast("Writer", AtOnce(self.store))
+
+    @cached_property
+    def conduct(self) -> Conduct:
+        """What is thought of the peers, as the store remembers it."""
+        return Conduct(self.writer, self.store, real_world(), *figures_of(self.settings))
+
+    def oversee(self, work: Callable[[Oversight], Any]) -> Any:
+        """Let an operator see or say something of peers."""
+        return asyncio.run(work(Oversight(self.conduct, self.roster, self.writer, self.store, real_world())))
 
     @cached_property
     def screening(self) -> Screening:
@@ -140,10 +155,9 @@ class House:
     def mail(self) -> Mailroom:
         """The counter of this node."""
         settings = self.settings
-        writer: Writer = AtOnce(self.store)  # type: ignore[assignment]
         return Mailroom(
-            writer, self.store, self.roster, Waiting(), self.kinds, settings.content.limit, settings.order,
-            real_world(), self.screening,
+            self.writer, self.store, self.roster, Waiting(), self.kinds, settings.content.limit, settings.order,
+            real_world(), self.screening, self.conduct,
         )  # fmt: skip
 
     def session(self, event: Event) -> Framed:

@@ -23,6 +23,7 @@ _MARK = "SELECT boot, steady, time FROM timeline"
 _SET_MARK = """INSERT INTO timeline (one, boot, steady, time) VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE
                SET boot = excluded.boot, steady = excluded.steady, time = excluded.time"""
 _LIMITS = "SELECT tokens, micro_usd, hops, window FROM budget WHERE peer = ?"
+_ALL_LIMITS = "SELECT peer, tokens, micro_usd, hops, window FROM budget"
 _SET_LIMITS = """INSERT INTO budget (peer, tokens, micro_usd, hops, window, at) VALUES (?, ?, ?, ?, ?, ?)
                  ON CONFLICT (peer) DO UPDATE SET tokens = excluded.tokens, micro_usd = excluded.micro_usd,
                  hops = excluded.hops, window = excluded.window, at = excluded.at"""
@@ -33,6 +34,7 @@ _SET_SPENT = """INSERT INTO purse (peer, side, began, tokens, micro_usd) VALUES 
 _SPEND = """INSERT INTO spending (peer, slot, tokens, micro_usd) VALUES (?, ?, ?, ?) ON CONFLICT (peer, slot) DO UPDATE
             SET tokens = tokens + excluded.tokens, micro_usd = micro_usd + excluded.micro_usd"""
 _SPENDING = "SELECT coalesce(sum(tokens), 0), coalesce(sum(micro_usd), 0) FROM spending WHERE peer = ? AND slot >= ?"
+_SPENDERS = "SELECT peer, sum(micro_usd) FROM spending WHERE slot >= ? GROUP BY peer"
 _FORGIVE = "DELETE FROM spending WHERE peer = ?"
 _RETIRE = "DELETE FROM spending WHERE slot < ?"
 _EXPERIENCES = "SELECT peer, sent, received, bad, threats, threat_at, heard, watched FROM experience"
@@ -40,7 +42,7 @@ _SET_EXPERIENCE = "INSERT OR REPLACE INTO experience VALUES (?, ?, ?, ?, ?, ?, ?
 _BREAKERS = "SELECT peer, state, since, at, reason, samples FROM breaker"
 _BREAKER = "SELECT state, since, at, reason, samples FROM breaker WHERE peer = ?"
 _SET_BREAKER = "INSERT OR REPLACE INTO breaker VALUES (?, ?, ?, ?, ?, ?)"
-_FORGET = tuple(f"DELETE FROM {table} WHERE peer = ?" for table in ("experience", "purse", "spending", "breaker"))  # noqa: S608
+_FORGET = "DELETE FROM experience WHERE peer = ?"
 
 _encode = msgspec.json.encode
 _samples = msgspec.json.Decoder(tuple[tuple[int, int, int], ...]).decode
@@ -73,6 +75,10 @@ class Accounts:
         found = self._conn.execute(_LIMITS, (peer,)).get
         return default if found is None else Limits(*found)
 
+    def all_limits(self) -> dict[str, Limits]:
+        """Give the operator's word on every peer it speaks of."""
+        return {peer: Limits(*caps) for peer, *caps in self._conn.execute(_ALL_LIMITS)}
+
     def set_limits(self, peer: str, limits: Limits, now: int) -> None:
         """Keep the operator's word on what a peer may cost. `now` in ms since the epoch."""
         values = (peer, limits.tokens, limits.micro_usd, limits.hops, limits.window, now)
@@ -95,6 +101,10 @@ class Accounts:
         """Add up what a peer cost since `since` (timeline ms), ten minutes more at most: (tokens, micro-dollars)."""
         tokens, micro_usd = self._conn.execute(_SPENDING, (peer, since // policy.SPEND_SLOT)).get
         return int(tokens), int(micro_usd)
+
+    def spenders(self, since: int) -> dict[str, int]:
+        """Add up what every peer cost since `since` (timeline ms), in micro-dollars."""
+        return {peer: int(micro) for peer, micro in self._conn.execute(_SPENDERS, (since // policy.SPEND_SLOT,))}
 
     def forgive(self, peer: str) -> None:
         """Forget what a peer cost, for the breaker: the window of its budget goes on."""
@@ -140,6 +150,5 @@ class Accounts:
         )
 
     def forget(self, peer: str) -> None:
-        """Forget what was counted of a node that is no member any more; the operator's word on its budget stays."""
-        for statement in _FORGET:
-            self._conn.execute(statement, (peer,))
+        """Forget what was counted of a node that is no member any more; what it spent stays, and that it was evicted."""
+        self._conn.execute(_FORGET, (peer,))

@@ -69,6 +69,7 @@ _SET_LEVEL = """INSERT INTO level (peer, level, reason, at) VALUES (?, ?, ?, ?)
                 ON CONFLICT (peer) DO UPDATE SET level = excluded.level, reason = excluded.reason, at = excluded.at"""
 _LEVEL = "SELECT level FROM level WHERE peer = ?"
 _LEVELS = "SELECT peer, level FROM level ORDER BY peer"
+_DROP_LEVEL = "DELETE FROM level WHERE peer = ?"
 _COUNT = """INSERT INTO counter (name, value) VALUES (:name, :n)
             ON CONFLICT (name) DO UPDATE SET value = value + :n"""
 _COUNTERS = "SELECT name, value FROM counter ORDER BY name"
@@ -158,6 +159,10 @@ class Ledger:
     def set_level(self, peer: str, level: int, reason: str, now: int) -> None:
         """Set our own trust level for a peer. `now` in ms since the epoch."""
         self._conn.execute(_SET_LEVEL, (peer, level, reason, now))
+
+    def drop_level(self, peer: str) -> None:
+        """Forget our own trust level for a peer: its certificate's starting level holds again."""
+        self._conn.execute(_DROP_LEVEL, (peer,))
 
     def count(self, name: str, n: int = 1) -> None:
         """Add n to a persistent counter."""

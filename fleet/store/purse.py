@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fleet.core import budget
 from fleet.core.budget import Limits, Shortage, Spent
-from fleet.core.envelope import Cost
+from fleet.core.envelope import FREE, Cost
 from fleet.store.accounts import IN, Accounts
 from fleet.store.database import Database
 
@@ -42,6 +42,10 @@ class Purse:
         if not hops and not budget.costs(cost):
             return None
         return budget.check(self.limits, self._spent, cost, hops, self._at)
+
+    def wish(self, cost: Cost) -> Shortage | None:
+        """Say why a cost of ours does not fit; whoever names no hops asks for those there are."""
+        return self.shortage(cost, cost.hops if cost.hops > FREE.hops else 0)
 
     def take(self, cost: Cost) -> None:
         """Debit a cost for which there was no shortage."""

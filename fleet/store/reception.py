@@ -35,6 +35,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     refuse: str = ""  # a gate's reason
     expired: bool = False
     later: str = ""  # why an unknown one is put off (clock unsure): its seq stays unused
+    level: int = policy.TRUST_CEILING  # of the least trusted of those whose words it is
     found: tuple[Found, ...] = ()  # what the content gate replaced in `content`; `digest` is that of what was sent
 
 
@@ -206,8 +207,9 @@ class Reception:
         self._row += 1
         self._rows.append(
             (
-                self._row, envelope.id, copy.sender, copy.inc, envelope.seq, copy.owed, envelope.priority, copy.level,
-                self._now, envelope.exp, copy.pid, copy.road, envelope.type, arrival.digest, arrival.content,
+                self._row, envelope.id, copy.sender, copy.inc, envelope.seq, copy.owed, envelope.priority,
+                min(copy.level, arrival.level), self._now, envelope.exp, copy.pid, copy.road, envelope.type,
+                arrival.digest, arrival.content,
             )
         )  # fmt: skip
         self._known[envelope.id] = _Known(arrival.digest, self._row)

@@ -61,7 +61,7 @@ def test_spending_is_added_up_from_a_moment_on(store: Store) -> None:
     assert store.accounts.spending("mac2", 0) == (0, 0)
 
 
-def test_who_left_is_forgotten_but_for_the_operators_word(store: Store) -> None:
+def test_who_left_is_forgotten_but_for_what_it_spent_and_what_an_operator_said(store: Store) -> None:
     with store.db.transaction():
         store.accounts.set_limits("mac2", LIMITS, 1)
         store.accounts.set_spent("mac2", IN, Spent(AT, 3, 4))
@@ -69,9 +69,10 @@ def test_who_left_is_forgotten_but_for_the_operators_word(store: Store) -> None:
         store.accounts.save_experiences({"mac2": Experience(1)})
         store.accounts.save_breakers({"mac2": Breaker(State.EVICTED)})
         store.accounts.forget("mac2")
-    assert store.accounts.limits("mac2", Limits()) == LIMITS
-    assert (store.accounts.spent("mac2", IN), store.accounts.spending("mac2", 0)) == (NOTHING, (0, 0))
-    assert (store.accounts.experiences(), store.accounts.breakers()) == ({}, {})
+    assert store.accounts.experiences() == {}
+    assert store.accounts.all_limits() == {"mac2": LIMITS}
+    assert (store.accounts.spent("mac2", IN), store.accounts.spenders(0)) == (Spent(AT, 3, 4), {"mac2": 1})
+    assert store.accounts.breaker("mac2").state is State.EVICTED
 
 
 def test_a_purse_takes_to_the_cap_and_is_saved_once(store: Store) -> None:
