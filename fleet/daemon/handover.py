@@ -62,7 +62,7 @@ class Handover:
         self._reader = reader
         self._sessions = sessions
         self._world = world
-        self._ways = ways
+        self.ways = ways
         self._shown = shown
         self._log = log
         self._waiters: dict[str, asyncio.Future[Framed]] = {}
@@ -208,14 +208,14 @@ class Handover:
         return "queue" if one.program == "codex" else "hook"
 
     def _wakes_now(self, one: Session) -> bool:
-        if self._ways is None or not self._may_wake(one.id) or self._pushes.get(one.id, 0) >= policy.PUSHES:
+        if self.ways is None or not self._may_wake(one.id) or self._pushes.get(one.id, 0) >= policy.PUSHES:
             return False
         way = self.reach(one)
         return way in ("socket", "waiter") or (way == "queue" and one.idle > 0 and not self._pushes.get(one.id))
 
     async def _hand(self, session: str, ids: Sequence[str]) -> None:
         one, line = self._sessions.open.get(session), self._sessions.lines.get(session)
-        if one is None or self._ways is None:
+        if one is None or self.ways is None:
             return
         if line is not None and not line.held:
             await self._say(one, line, ids)
@@ -226,13 +226,13 @@ class Handover:
 
     async def _say(self, one: Session, line: Line, ids: Sequence[str]) -> None:
         """Write to the session's socket. What it took counts as shown: there is no other word of it."""
-        assert self._ways is not None
+        assert self.ways is not None
         found = await self.take(one, policy.HANDOVER_TEXT, ids)
         if not found.ids:
             return
         self._pushes[one.id] = self._pushes.get(one.id, 0) + 1
         try:
-            await self._ways.say(line, found.text, found.sender)
+            await self.ways.say(line, found.text, found.sender)
         except Unreachable as error:
             self._log("session not reached", session=one.id, reason=error.message)
             self._sessions.lines.pop(one.id, None)
@@ -259,10 +259,10 @@ class Handover:
         waiter.set_result(found)
 
     async def _queue(self, one: Session) -> None:
-        assert self._ways is not None
+        assert self.ways is not None
         self._pushes[one.id] = 1
         try:
-            await self._ways.queue(one.id)
+            await self.ways.queue(one.id)
             self._woken(one.id)
         except FleetError as error:
             self._log("session not reached", session=one.id, reason=error.message)
