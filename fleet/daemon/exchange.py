@@ -176,10 +176,10 @@ class Exchange:
     def applied(self, changes: Sequence[Applied]) -> None:
         """Messages changed their status: whoever waits is woken, dead letters are told."""
         self._node.waiting.applied(changes)
-        self._node.takeback.applied(changes)
         arrived = [change.peer for change in changes if change.new is Status.DONE and change.old is not Status.DONE]
         if arrived:  # all of one peer
             self._node.conduct.answered(arrived[0], len(arrived), good=len(arrived))
+        self._node.takeback.applied(changes)
         dead = [change for change in changes if change.new is Status.DEAD and change.old is not Status.DEAD]
         if dead:
             self._node.task(self._mourn(dead))
@@ -218,12 +218,12 @@ class Exchange:
         if settlement.wrong:
             self.proof(peer, "wrong_receipt", "a receipt for another content", settlement.wrong)
             self._node.log("a wrong receipt", peer=peer)
-
             known = self._node.roster.get(peer)
             if known is not None:
                 self._node.task(self._node.conduct.threat(known, "wrong_receipt"))
         if settlement.refused:
             self._node.conduct.failed(peer, settlement.refused)
+
     async def receipt_came(self, peer: Peer, receipt: Receipt, road: str) -> None:
         """Settle a receipt that came by itself, over whatever road; the road it names carried the mail."""
         now = self._node.world.now()

@@ -24,8 +24,8 @@ from fleet.daemon.figures import Figures
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
-from fleet.daemon.paths import Paths
 from fleet.daemon.oversight import Oversight, figures_of
+from fleet.daemon.paths import Paths
 from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
 from fleet.daemon.revoking import Revoking
@@ -39,9 +39,9 @@ from fleet.daemon.upkeep import Upkeep
 from fleet.daemon.watchdog import Watchdog
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
+from fleet.engine.conduct import Conduct
 from fleet.engine.courier import Hands
 from fleet.engine.custodian import Custodian, Means
-from fleet.engine.conduct import Conduct
 from fleet.engine.gossip import Gossip
 from fleet.engine.healer import Healer
 from fleet.engine.hops import Hops
@@ -98,6 +98,7 @@ class Node:
     async def start(self) -> None:
         """Open the store and the roads, learn who we are, and begin to work. Raises FleetError when it cannot."""
         self.store = Store.open(self.paths.database, self.paths.keys)
+        self.store.audit.on_tally = self.figures.tallied
         self.reader = Store.open(self.paths.database, self.paths.keys, readonly=True)
         self.auditing = Auditing(self)
         self.writer = Writer(self.store, inline=self._inline)
@@ -120,8 +121,6 @@ class Node:
         self.links.on_change = self.exchange.link_changed
         self.links.known = lambda: self.roster.changes
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
-        gate = ContentGate(lambda: self.roster.me.fleet_keys[0], self.settings.content.actions)
-        self.screening = Screening(gate, self.exchange.level, self.exchange.count)
         self.conduct = Conduct(self.writer, self.reader, self.world, *figures_of(self.settings))
         self.conduct.on_breaker = self.exchange.breaker_moved
         self.conduct.on_notice = lambda kind, text: self.task(self.upkeep.tell(kind, text))
@@ -144,10 +143,10 @@ class Node:
         self.healer = Healer(
             channels, self.attempts, self.cascade, self.links, self.roster, self.gossip, self.introductions, self.world
         )
-        chief = (self.settings.node.role or identity.read_certificate().role) == "chief"
-        means = Means(
         self.healer.is_evicted = self.conduct.is_evicted
         self.healer.on_answer = self.conduct.answered
+        chief = (self.settings.node.role or identity.read_certificate().role) == "chief"
+        means = Means(
             self.writer, self.cascade, self.links, self.roster, self.world, self.exchange.count, self.log,
             self.conduct.is_evicted,
         )  # fmt: skip
@@ -168,6 +167,8 @@ class Node:
         self.revoking = Revoking(self)
         self.gossip.on_revoked = self.revoking.obey
         self.hops.on_behind = self.rotation.hand_fleet_key
+        gate = ContentGate(lambda: self.roster.me.fleet_keys[0], self.settings.content.actions)
+        self.screening = Screening(gate, self.exchange.level, self.exchange.count)
 
     def _wire_counter(self) -> None:
         """Make what people and programs ask: the mailroom, the views, the operator's hand, the housekeeping."""
@@ -180,6 +181,7 @@ class Node:
         self.mail.on_owed = self.returns.owe
         self.mail.on_cancelled = self.exchange.forget
         self.sight = Sight(self)
+        self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
         self.control = Control(self)
         self.reach = Reach(self)
         self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
@@ -243,11 +245,11 @@ class Node:
                 self.task(supervise(f"{name} mailbox", partial(channel.drain, left), self.log))  # type: ignore[attr-defined]
         self.task(supervise("custodian", self.custodian.run, self.log))
         self.task(supervise("healer", self.healer.run, self.log))
+        self.task(supervise("conduct", partial(self.conduct.run, self.roster.peers), self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
         self.task(supervise("notices", self.notices.run, self.log))
         self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("audit", self.auditing.run, self.log))
-        self.task(supervise("conduct", partial(self.conduct.run, self.roster.peers), self.log))
         self.task(supervise("heartbeats", self.heartbeats.run, self.log))
         self.task(supervise("renewal", self.rotation.resume, self.log))
         self.agents.begin()
@@ -285,13 +287,13 @@ class Node:
         await self.returns.close()
         await self.cascade.close()
         await self.takeback.close()
+        await self.conduct.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.writer.close()
         await self.roads.close()
         self.reader.close()
-        await self.conduct.close()
         self.store.close()
         self.log("stopped", node=self.id)
 

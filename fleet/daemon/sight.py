@@ -133,9 +133,12 @@ class Sight:
         said = {"budget": budget.describe(limits, spent, conduct.time())}
         content = Finding("content", Verdict.CLEAR, node.screening.gate.describe(conduct.level(peer)))
         return [
-            {"gate": f.gate, "verdict": f.verdict.value, "reason": f.reason or said.get(f.gate, ""), "until": f.until or None}
-            for f in (*found.findings, content)
-        ]
+            {
+                "gate": one.gate, "verdict": one.verdict.value, "reason": one.reason or said.get(one.gate, ""),
+                "until": one.until or None,
+            }
+            for one in (*found.findings, content)
+        ]  # fmt: skip
 
     def stats(self) -> dict[str, Any]:
         """Show the figures of this process."""

@@ -1,4 +1,4 @@
-"""What is judged before something goes out: at the counter, before the first lease, by `fleet explain`; it judges nothing."""
+"""What is judged before something goes out: at the counter, at the first lease, by `fleet explain`; it judges nothing."""
 
 from __future__ import annotations
 
