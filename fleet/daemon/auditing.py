@@ -49,23 +49,30 @@ class Auditing:
         node, now = self._node, self._node.world.now()
         self.take_keys()
         self._touched = node.reader.audit.touched()
-        same = await node.writer.run(lambda store: store.audit.begin(now, version=__version__))
-        if not same:
-            await node.upkeep.tell("audit", f"the audit chain is not the one remembered beside the keys; {LOOK}")
+        if not await node.writer.run(lambda store: store.audit.begin(now, version=__version__)):
+            await self._tell_other()
+        self.remember()
         await self.look()
+
+    async def _tell_other(self) -> None:
+        await self._node.upkeep.tell("audit", f"the audit chain is not the one remembered beside the keys; {LOOK}")
 
     async def look(self) -> None:
         """Write what was counted, sign and remember the head, prune what is old, tell of what was touched."""
         node, now = self._node, self._node.world.now()
         before = now - int(node.settings.retention.audit * 1000)
 
-        def keep(store: Store) -> None:
+        def keep(store: Store) -> bool:
+            same = store.audit.compare(now)
             store.audit.settle(now)
             store.audit.checkpoint(now)
             store.audit.prune(before, now)
+            return same
 
-        await node.writer.run(keep)
+        same = await node.writer.run(keep)
         self.remember()
+        if not same:
+            await self._tell_other()
         touched = node.reader.audit.touched()
         if touched > self._touched:
             self._touched = touched

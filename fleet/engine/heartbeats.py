@@ -63,6 +63,8 @@ class Heartbeats:
         self._boot = pulse.world.new_id()
         self._counter = 0
         self._latest: dict[str, Beat] = {}
+        self._found = pulse.head()  # before this life wrote its first entry: each peer hears of it first
+        self._told: set[str] = set()  # peers that took a beat of this life
 
     def load(self, beats: Mapping[str, Beat]) -> None:
         """Take up what an earlier life heard."""
@@ -88,18 +90,18 @@ class Heartbeats:
 
     async def beat(self) -> None:
         """Send one beat to every peer that can be written to."""
-        item = system_item(await self._make())
-        peers = [peer for peer in self._pulse.roster.peers() if peer.enabled and peer.seal]
-        await asyncio.gather(*(self._send(peer, item) for peer in peers))
-
-    async def _make(self) -> Heartbeat:
-        roster, head = self._pulse.roster, self._pulse.head()
-        certificate, manifest = roster.me.serials
-        branch, commit = await self._pulse.stand()
+        place = await self._pulse.stand()
         self._counter += 1
+        first, item = (system_item(self._make(place, head)) for head in (self._found, self._pulse.head()))
+        peers = [peer for peer in self._pulse.roster.peers() if peer.enabled and peer.seal]
+        await asyncio.gather(*(self._send(peer, item if peer.id in self._told else first) for peer in peers))
+
+    def _make(self, place: tuple[str, str], head: Head) -> Heartbeat:
+        roster = self._pulse.roster
+        certificate, manifest = roster.me.serials
         return Heartbeat(
             boot=self._boot, counter=self._counter, certificate=certificate, manifest=manifest,
-            revocation=roster.revocation.version, known=roster.known(), branch=branch, commit=commit,
+            revocation=roster.revocation.version, known=roster.known(), branch=place[0], commit=place[1],
             audit_count=head.count, audit_head=head.hash.hex() if head.count else "",
         )  # fmt: skip
 
@@ -117,6 +119,8 @@ class Heartbeats:
             return
         for name in roads:
             attempt = await pulse.attempts.make(pulse.channels[name], peer, cargo, Step(name, policy.PING_DEADLINE, 0.0))
+            if attempt.result is Result.TAKEN:
+                self._told.add(peer.id)
             if attempt.result in (Result.TAKEN, Result.DELIVERED, Result.REJECTED):
                 return
 

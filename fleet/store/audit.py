@@ -7,6 +7,7 @@ never fails because somebody touched the chain: it goes on, and says so in an en
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -52,7 +53,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Audit:
     """The chain of one node."""
 
-    __slots__ = ("_conn", "_db", "_file", "_notary")
+    __slots__ = ("_conn", "_db", "_file", "_notary", "on_tally")
 
     def __init__(self, db: Database, file: HeadFile) -> None:
         """Work on an open database and the file that remembers the head beside the keys."""
@@ -60,6 +61,7 @@ class Audit:
         self._conn: apsw.Connection = db.conn
         self._file = file
         self._notary = Notary()
+        self.on_tally: Callable[[str, Details, int], None] = lambda kind, details, n: None  # for figures; repeats included
 
     def use(self, notary: Notary) -> None:
         """Let the keys in force vouch for the head from the next entry on."""
@@ -79,6 +81,7 @@ class Audit:
         `first` goes into the entry alone and makes no difference to what is equal. One peer has at most
         policy.AUDIT_TALLIES different ones a minute; what is beyond is counted without details.
         """
+        self.on_tally(kind, details, n)
         text = write_details(kind, details)
         found = self._conn.execute(_TALLY, (kind, peer, text)).get
         if found is None and self._conn.execute(_TALLIED, (kind, peer)).get >= policy.AUDIT_TALLIES:
@@ -132,12 +135,17 @@ class Audit:
     # --- the outside --------------------------------------------------------------------------------------------------
 
     def begin(self, now: int, **words: str) -> bool:
-        """Say that the daemon starts; False when the chain is not the one remembered, which is then said first."""
-        head, known = self.head(), self._file.read()
+        """Say that the daemon starts; gives what compare() gives."""
+        same = self.compare(now)
+        self.add("started", details=words, now=now)
+        return same
+
+    def compare(self, now: int) -> bool:
+        """Say whether the chain is the one remembered or grew from it; if not, an entry says so as well."""
+        known = self._file.read()
         same = self._extends(known)
         if not same:
-            self.add("chain_behind", details={"found": head.count, "remembered": known.count}, now=now)
-        self.add("started", details=words, now=now)
+            self.add("chain_behind", details={"found": self.head().count, "remembered": known.count}, now=now)
         return same
 
     def _extends(self, known: Head) -> bool:

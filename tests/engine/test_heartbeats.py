@@ -212,8 +212,7 @@ def test_a_node_restored_from_a_backup_is_noticed_by_itself_and_by_its_peers(tmp
         await asyncio.sleep(5.0)
         tale.fleet.backup("a")
         a = tale.fleet.node("a")
-        for _ in range(4):
-            await a.writer.run(lambda store: store.audit.add("operator", details={"action": "test"}, now=1))
+        await a.writer.run(lambda store: store.audit.add("operator", details={"action": "test"}, now=1))
         await asyncio.sleep(25.0)
         await tale.fleet.stop("a")
         tale.fleet.restore("a")
@@ -262,3 +261,22 @@ def test_within_one_life_the_counter_decides_what_is_newer_else_the_clock(
     boot: str, counter: int, ts: int, follows: bool
 ) -> None:
     assert Beat(boot, counter, ts, 0).follows(Beat(BOOT, 5, 3, 0)) is follows
+
+
+def test_a_chain_put_back_under_a_running_daemon_is_noticed_at_its_next_look(tmp_path: Path) -> None:
+    async def story(tale: Tale) -> None:
+        await asyncio.sleep(12.0)
+        a = tale.fleet.node("a")
+        conn = a.store.db.conn
+        old = conn.execute("SELECT count, hash, epoch, mac FROM audit_head").fetchall()[0]
+        await a.writer.run(lambda store: store.audit.add("operator", details={"action": "test"}, now=1))
+        await asyncio.sleep(policy.AUDIT_REMEMBER + 1.0)
+        conn.execute("DELETE FROM audit WHERE seq > ?", (old[0],))
+        conn.execute("UPDATE audit_head SET count = ?, hash = ?, epoch = ?, mac = ?", old)
+        await asyncio.sleep(policy.AUDIT_REMEMBER + 1.0)
+        told_of = [notice["text"] for notice in a.sight.notices() if notice["kind"] == "audit"]
+        assert len(told_of) == 1 and "fleet audit verify" in told_of[0]
+        with a.store.db.transaction():
+            assert len(a.store.audit.entries(kind="chain_behind")) == 1 and not a.store.audit.verify().ok
+
+    told(tmp_path, story)

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet.core import policy, sealing
@@ -129,6 +129,7 @@ def test_no_field_is_named_for_what_must_never_stand_there() -> None:
     assert all(sentence and not sentence.endswith(".") for sentence in KINDS.values())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(sorted(FIELDS)),
@@ -434,7 +435,7 @@ def test_mail_goes_on_over_a_touched_chain_and_the_chain_says_so(store: Store, t
         assert kinds(store).count("chain_touched") == 1, "said once"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.data())
 def test_any_change_of_any_cell_is_seen(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     home = tmp_path_factory.mktemp("node")
@@ -653,7 +654,7 @@ def test_wherever_the_power_goes_the_chain_is_whole_and_nothing_acknowledged_is_
     assert len(points) > 120
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["add", "tally", "settle", "checkpoint", "prune", "rotate", "reopen", "undo", "remember"]),
