@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fleet.daemon.enrolment import read_link, write_link
+from tests.support.hosts import is_alive
 from tests.support.nodes import Node, World, until
 
 REFUSED = "not accepted: wrong, used, expired or closed"
@@ -192,7 +193,9 @@ def test_two_members_that_never_met_write_to_each_other_while_their_inviter_is_d
     b = world.join("b", a)
     c = world.join("c", a)
     until(lambda: "c" in {peer["node"] for peer in b.ask("peers")}, "b was told of c")
+    broker = a.broker_pid()
     a.kill()
+    until(lambda: broker is None or not is_alive(broker), "its broker has gone too")
     (there,) = b.send("c", "from b")
     (back,) = c.send("b", "from c")
     until(lambda: there in c.arrived() and back in b.arrived(), "both arrive")
