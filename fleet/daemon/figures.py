@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleet.core.outcome import Attempt, Result
 
 BOUNDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)  # seconds; a broker on this machine answers below the first
+VERDICTS = {  # kinds of audit entries: direction, verdict
+    "refused_in": ("in", "refuse"), "held_in": ("in", "hold"), "refused_out": ("out", "refuse"), "held_out": ("out", "hold"),
+    "refused_by_peer": ("out", "refused by peer"),
+}  # fmt: skip
+GATES = frozenset({"membership", "breaker", "trust", "budget", "size", "content"})  # a peer's word names no label
 
 
 @dataclass(slots=True)
@@ -39,6 +45,11 @@ class Figures:
         if attempt.result is Result.DELIVERED:
             self.times.setdefault(attempt.channel, Histogram()).add(attempt.ms / 1000.0)
 
-    def judged(self, direction: str, gate: str, verdict: str) -> None:
-        """Count what a gate decided."""
-        self.verdicts[direction, gate, verdict] += 1
+    def tallied(self, kind: str, details: Mapping[str, object], n: int) -> None:
+        """Count what gates decided, from what the audit chain is told; clear verdicts leave nothing there."""
+        if kind == "content":
+            self.verdicts[str(details.get("direction", "")), "content", str(details.get("action", ""))] += n
+        elif kind in VERDICTS:
+            direction, verdict = VERDICTS[kind]
+            gate = str(details.get("gate", ""))
+            self.verdicts[direction, gate if gate in GATES else "other", verdict] += n

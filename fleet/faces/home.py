@@ -64,10 +64,10 @@ def about(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _print_peers(found: Sequence[Mapping[str, Any]], screen: Screen) -> None:
     if screen.out.isatty():
-        columns: Sequence[str] = ("node", "state", "heard", "trust", "queue", "roads")
-        rows = [(*_alive(peer), roads(peer.get("channels", {}))) for peer in found]
+        columns: Sequence[str] = ("node", "state", "heard", "trust", "queue", "roads", "branch")
+        rows = [(*_alive(peer), roads(peer.get("channels", {})), _branch(peer)) for peer in found]
     else:
-        columns = ("node", "address", "role", "state", "trust", "queue", "heard", "roads", "agents")
+        columns = ("node", "address", "role", "state", "trust", "queue", "heard", "roads", "agents", "branch")
         rows = [_whole(peer) for peer in found]
     if found:
         screen.table(columns, rows)
@@ -82,8 +82,12 @@ def _whole(peer: Mapping[str, Any]) -> tuple[object, ...]:
     return (
         peer["node"], peer.get("address", ""), peer.get("role", ""), peer.get("state", ""), peer.get("trust", ""),
         peer.get("queue", ""), render.since(peer.get("last_seen")), render.channels(peer.get("channels", {})),
-        " ".join(peer.get("agents", ())),
+        " ".join(peer.get("agents", ())), _branch(peer),
     )  # fmt: skip
+
+
+def _branch(peer: Mapping[str, Any]) -> str:
+    return f"{peer.get('branch', '')} {peer.get('commit', '')[:8]}".strip()
 
 
 def roads(links: Mapping[str, Mapping[str, Any]]) -> str:

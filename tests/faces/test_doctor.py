@@ -26,8 +26,9 @@ from tests.faces.test_serve import fleet_json
 
 
 @pytest.fixture
-def node(home: Path, capsys: pytest.CaptureFixture[str]) -> House:
-    """A node that was made and never started."""
+def node(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> House:
+    """A node that was made and never started, of a user who has no agent programs."""
+    monkeypatch.setenv("HOME", str(home / "user"))
     assert fleet_json(capsys, "init", "--node", "mac1")[0] == 0
     return House(dict(os.environ))
 
@@ -249,3 +250,13 @@ def test_a_git_remote_is_asked(node: House, tmp_path: Path, capsys: pytest.Captu
     subprocess.run(["git", "init", "--bare", "--quiet", f"{tmp_path}/mail.git"], check=True)
     found = looked(House(dict(os.environ)))["git"]
     assert (found["status"], found["why"]) == ("ok", "1 answered")
+
+
+def test_a_hook_that_somebody_changed_is_named(node: House, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "user").mkdir()
+    assert fleet_json(capsys, "install", "--ide", "gemini")[0] == 0
+    assert looked(node)["agents-gemini"]["why"].endswith("is not on PATH, fleet's part is")
+    changed = next(path for path in (home / "user").rglob("hooks.json"))
+    changed.write_text("{}")
+    found = looked(node)["agents-gemini"]
+    assert found["status"] == "warning" and "fleet install --ide gemini" in found["fix"]

@@ -87,3 +87,17 @@ def test_a_label_is_quoted_and_a_family_without_samples_left_out() -> None:
         Family("y", "counter", "Y.", []),
     ])  # fmt: skip
     assert text == '# HELP x X.\n# TYPE x gauge\nx{a="q\\"\\\\\\n"} 1.5\n'
+
+
+def test_what_a_gate_refused_is_counted_by_gate_and_a_peer_names_none(tmp_path: Path) -> None:
+    async def story(tale: Tale) -> None:
+        await tale.fleet.send("a", "b", type="task")  # orders need level 3 at the addressee
+        await asyncio.sleep(5)
+        told_a, told_b = (scraped(tale, name)["fleet_gate_verdicts"] for name in "ab")
+        assert [labels for _, labels, _ in told_b] == [{"direction": "in", "gate": "trust", "verdict": "refuse"}]
+        assert told_a[0][1]["verdict"] == "refused by peer"
+        node = tale.fleet.node("a")
+        node.figures.tallied("refused_by_peer", {"gate": "canary of a peer"}, 1)
+        assert "canary" not in metrics.text(measure(node))
+
+    told(tmp_path, story)

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from fleet.errors import NoIdentity, StoreError
-from fleet.faces import lock
+from fleet.faces import agents, lock
 from fleet.faces.doctor.finding import FAILED, WARNING, Finding, Patient, merged
 from fleet.store.files import remove
 from fleet.store.keys import KeyRing
@@ -42,6 +42,11 @@ def _private(path: Path) -> Finding | None:
 
     why = f"{path} is open to others (mode {mode:03o})"
     return Finding("private-files", FAILED, why, f"chmod {wanted:o} {shlex.quote(str(path))}", close)
+
+
+def agent_programs(patient: Patient) -> list[Finding]:
+    """See that hooks and tools in the agent programs are as they were installed, and will run."""
+    return [Finding(one["id"], one["status"], one["why"], one["fix"]) for one in agents.installed(Path.home())]
 
 
 def keys(patient: Patient) -> Finding:

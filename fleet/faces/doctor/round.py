@@ -13,12 +13,13 @@ from fleet.faces.doctor import files, network, store
 from fleet.faces.doctor.finding import FAILED, OK, WARNING, Finding, Patient
 
 DEADLINE = 25.0  # seconds for one check; the slowest is the search for damage
-Check = Callable[[Patient], Finding | Awaitable[list[Finding]]]
+Check = Callable[[Patient], Finding | list[Finding] | Awaitable[list[Finding]]]
 CHECKS: dict[str, Check] = {
     "private-files": files.private_files, "keys": files.keys, "daemon": files.daemon, "leftovers": files.leftovers,
     "store": store.integrity, "disk": store.disk, "wal": store.wal, "clock": store.clock, "queues": store.queues,
     "dead-letters": store.dead_letters, "ports": network.ports, "broker": network.broker, "roads": network.roads,
     "ssh-host-keys": network.host_keys, "mailboxes": network.mailboxes, "versions": network.versions,
+    "agents": files.agent_programs,
 }  # fmt: skip
 
 
@@ -60,9 +61,8 @@ async def _made(check: Check, patient: Patient) -> list[Finding]:
     if inspect.iscoroutinefunction(check):
         several: list[Finding] = await check(patient)
         return several
-    found = await asyncio.to_thread(check, patient)
-    assert isinstance(found, Finding)
-    return [found]
+    found: Any = await asyncio.to_thread(check, patient)
+    return found if isinstance(found, list) else [found]
 
 
 def healthy(checks: Sequence[dict[str, str]]) -> bool:
