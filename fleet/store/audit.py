@@ -8,7 +8,6 @@ never fails because somebody touched the chain: it goes on, and says so in an en
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -82,7 +81,6 @@ class Audit:
         `first` goes into the entry alone and makes no difference to what is equal. One peer has at most
         policy.AUDIT_TALLIES different ones a minute; what is beyond is counted without details.
         """
-        self.on_tally(kind, details, n)
         self.on_tally(kind, details, n)
         text = write_details(kind, details)
         found = self._conn.execute(_TALLY, (kind, peer, text)).get
