@@ -198,10 +198,13 @@ async def test_a_full_mailbox_gives_up_receipts_but_no_mail(world: GitWorld, mon
 
 
 async def test_a_send_that_is_given_up_leaves_nothing_for_long(world: GitWorld) -> None:
-    hook(world.mail, "pre-receive", "sleep 1")
+    began = world.mail / "began"
+    hook(world.mail, "pre-receive", f"touch '{began}'; sleep 1")
     given_up = parcel(b"given up")
     task = asyncio.ensure_future(world.here.send(world.peer, given_up, LONG))
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(LONG):
+        while not began.exists():
+            await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await world.send(b"kept")
