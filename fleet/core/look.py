@@ -53,6 +53,11 @@ def digits(text: str) -> str:
     return "".join(one for one in text if "0" <= one <= "9")
 
 
+def has_digit(text: str) -> bool:
+    """Say whether a text has a digit, as keys have and names of keys seldom."""
+    return any(one.isdigit() for one in text)
+
+
 def is_mixed(text: str) -> bool:
-    """Say whether a text has letters and digits, as keys have and words have not."""
+    """Say whether a text has letters and digits, as a house in a street has."""
     return any(one.isdigit() for one in text) and any(one.isalpha() for one in text)

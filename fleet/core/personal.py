@@ -56,7 +56,7 @@ def _added(text: str, found: re.Match[str]) -> bool:
 
 _IP = (
     r"(?<![\w.+-])(?P<v4>[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![\w-]|\.[0-9])"
-    r"|(?<![\w:.])(?P<v6>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}+)(?![\w:])"
+    r"|(?<![\w:.])(?P<v6>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}+)(?![\w:]|\.[0-9])"
 )
 _VERSION_BEFORE = re.compile(r"(?i)(?:version|release|build|section|chapter|clause|§|[=~<>^@]=?)[\"':]{0,3} ?$")
 

@@ -9,7 +9,7 @@ from functools import cache
 from types import MappingProxyType
 
 from fleet.core import passwords
-from fleet.core.look import EDGE, Pattern, Span, is_mixed, look
+from fleet.core.look import EDGE, Pattern, Span, has_digit, look
 from fleet.core.passwords import is_reference
 
 _ARMOUR = r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
@@ -17,7 +17,7 @@ _ARMOURED = r"[A-Za-z0-9+/=\s\\:,.()-]{0,16384}+"  # also a key as JSON writes i
 _PRIVATE_KEY = (
     rf"{_ARMOUR}{_ARMOURED}|AGE-SECRET-KEY-1[0-9A-Z]{{50,64}}|b3BlbnNzaC1rZXktdjE[A-Za-z0-9+/=\s]{{40,16384}}+"
 )
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/]{40}")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/]{40}|-----(?:\s*[\r\n]|\\+[rn])(?:\s|\\+[rn])*(?:Proc-Type|[A-Za-z0-9+/]{8})")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
 
@@ -57,8 +57,8 @@ _KEY_NAMES = (
     r"client[_-]?secret|signing[_-]?secret|webhook[_-]?secret"
 )
 _VENDOR_KEYS = (
-    r"sk-(?:ant|proj|svcacct|admin|or-v1|lf)-[A-Za-z0-9_-]{16,512}",  # Anthropic, OpenAI, OpenRouter, Langfuse
-    r"sk-[A-Za-z0-9]{32,64}",
+    r"sk-(?:ant|proj|svcacct|admin|or-v1|lf)-[A-Za-z0-9_-]{10,512}",  # Anthropic, OpenAI, OpenRouter, Langfuse
+    r"sk-[A-Za-z0-9]{20,64}",
     r"[srp]k_(?:live|test)_[A-Za-z0-9]{16,256}",
     r"whsec_[A-Za-z0-9+/]{24,128}",
     r"AIza[A-Za-z0-9_-]{35}",
@@ -85,7 +85,7 @@ _REFERENCE = re.compile(r"[A-Za-z_]\w{0,64}(?:\.[A-Za-z_]\w{0,64}){1,8}$")
 def _find_api_keys(text: str) -> Iterator[Span]:
     for found in _api_key().finditer(text):
         group = found.lastgroup or 0
-        if group == 0 or (is_mixed(found[group]) and not _REFERENCE.match(found[group])):
+        if group == 0 or (has_digit(found[group]) and not _REFERENCE.match(found[group])):
             yield found.span(group)
 
 
@@ -95,7 +95,7 @@ def _api_key() -> re.Pattern[str]:
 
 
 def _is_key(value: str) -> bool:
-    return len(value) >= 16 and is_mixed(value) and not any(one.isspace() for one in value) and not is_reference(value)
+    return len(value) >= 16 and has_digit(value) and not any(one.isspace() for one in value) and not is_reference(value)
 
 
 _DATABASES = (

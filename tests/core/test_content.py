@@ -42,7 +42,8 @@ POSITIVE = {
     "github_token": ["ghp_" + "a1B2" * 9, "gho_" + "9zY8" * 9, "github_pat_11ABCDEFG0abcdefghijkl_" + "x1" * 20],
     "email": ["mail bob@example.com.", "<jane.doe+x@sub.example.co.uk>", "mailto:bob@example.org"],
     "jwt": [JWT, f"Cookie: session={JWT};"],
-    "private_key": [OPENSSH, PKCS8, json.dumps({"pem": PKCS8}), PKCS8.replace("PRIVATE", "RSA PRIVATE")],
+    "private_key": [OPENSSH, PKCS8, json.dumps({"pem": PKCS8}), PKCS8.replace("PRIVATE", "RSA PRIVATE"),
+                    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADAN..."],
     "database_url": [
         "postgresql://app:s3cret@db.example.com:5432/prod", "postgres://u:pw@localhost/x", "mysql://root:toor@10.0.0.5/app",
         "mongodb+srv://u:p4ss@cluster0.example.net/x?retryWrites=true", "redis://:hunter2@cache:6379/0",
@@ -52,6 +53,7 @@ POSITIVE = {
         "sk-ant-api03-" + "aB3_" * 20, "sk-proj-" + "aB3d" * 12, "sk-" + "aB3d" * 12, "sk_live_" + "4eC39Hq" * 4,
         "AIza" + "SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY"[:35], "xoxb-123456789012-abcdefGHIJKL", "glpat-" + "aB3d" * 5,
         "Authorization: Bearer abcdef0123456789abcdef", 'api_key = "9f8e7d6c5b4a39281706"', "\\nsk-ant-" + "x1" * 12,
+        "sk-proj-abc123def456", "sk-1234567890abcdefghij", "apikey: 12345678901234567890",
     ],
     "password": [
         '{"user":"x","password": "hunter2"}', "password=hunter2", "DB_PASSWORD=geheim", "https://bob:hunter2@example.com/",
