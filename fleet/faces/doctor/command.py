@@ -16,7 +16,8 @@ WAIT = 60.0  # seconds; two rounds at their deadlines
 def doctor(args: Namespace, call: Caller, screen: Screen) -> int:
     """Print every check; something that failed is exit 1."""
     found = call.ask("mend" if args.fix else "doctor", wait=WAIT)
-    found["checks"] += agents.installed(Path.home(), call.environ)  # PATH and home are the user's, not the daemon's
+    others = [check for check in found["checks"] if not check["id"].startswith("agents-")]
+    found["checks"] = others + agents.installed(Path.home(), call.environ)  # with the user's own PATH, not the daemon's
     if screen.json:
         screen.value(found)
     else:
