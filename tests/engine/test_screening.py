@@ -208,6 +208,17 @@ def test_the_level_of_the_sender_decides_at_the_door(tmp_path: Path, level: int,
     at_the_door(tmp_path, story)
 
 
+def test_words_that_are_handed_on_are_screened_by_the_lower_level(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        levelled(door.tale, "b", "a", 4)
+        levelled(door.tale, "b", "c", 3)
+        items = [mail(1, body={"key": KEY}), mail(2, body={"key": KEY}, context={"forwarded_from": "c"})]
+        await door.bare(parcel(door.a, "b", items))
+        assert body_at(door.tale, "b") == [{"key": KEY}, {"key": "[redacted:aws_key]"}]
+
+    at_the_door(tmp_path, story)
+
+
 def test_what_grows_beyond_the_limit_by_its_marks_is_refused(tmp_path: Path) -> None:
     async def story(door: Door) -> None:
         levelled(door.tale, "b", "a", 3)
