@@ -8,7 +8,6 @@ flush() leaves a broken client behind when it times out.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import random
@@ -18,12 +17,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from channels._nkeys import Key, public_nkey, sign
 from fleet.core.sealing import Secret
-from fleet.errors import Faulty, RoadError, SettingsError, Unreachable
+from fleet.errors import Faulty, RoadError, Unreachable
 
 CONNECT_TIMEOUT = 2.0  # for TCP, greeting and login together; a LAN or tailnet needs 2 to 50 ms
 FIRST_TRY = 1.0  # how long the first try may hold up the start; it goes on in the background
@@ -42,9 +41,6 @@ SOCKET_OPTIONS = {  # unacknowledged bytes end the connection after 5 s, an idle
 }
 
 logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs exceptions with whatever bytes they hold
-
-
-Key = tuple[Secret, str]  # seed, public nkey
 
 
 class Connection(Client):
@@ -195,7 +191,7 @@ class Keeper:
                 name=self._name,
                 error_cb=trouble,
                 disconnected_cb=gone,
-                signature_cb=partial(_sign, key[0]) if key is not None else None,
+                signature_cb=partial(sign, key[0]) if key is not None else None,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 ping_interval=86_400,
@@ -208,10 +204,6 @@ class Keeper:
         self.client = client
         self._tried.set()
         self.began()
-
-
-def _sign(seed: Secret, nonce: str) -> bytes:
-    return base64.b64encode(_pair(seed).sign(nonce.encode()))
 
 
 async def cancel(tasks: set[asyncio.Task[None]]) -> None:
@@ -233,20 +225,6 @@ def say(error: Exception) -> str:
         return f"no connection within {CONNECT_TIMEOUT:g} s"
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error).removeprefix("nats: ")
     return "".join(c for c in words if c.isprintable())[:200] or type(error).__name__
-
-
-def public_nkey(seed: Secret) -> str:
-    """Derive the public nkey "U…" from a seed: 32 raw bytes or its text form. Raises SettingsError."""
-    try:
-        return str(_pair(seed).public_key.decode())
-    except (nkeys.NkeysError, ValueError):
-        raise SettingsError("the NATS key of this node is not an nkey seed") from None
-
-
-def _pair(seed: Secret) -> Any:
-    material = seed.reveal()
-    text = material if len(material) != 32 else nkeys.encode_seed(material, nkeys.PREFIX_BYTE_USER)
-    return nkeys.from_seed(text)
 
 
 def _is_login(error: Exception) -> bool:

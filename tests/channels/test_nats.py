@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import nkeys
 import pytest
 from nats.aio.client import Client
 
@@ -319,7 +320,7 @@ async def test_a_key_the_broker_does_not_know_is_a_fault_and_stays_secret(
 @pytest.mark.parametrize("as_text", [False, True])
 async def test_a_known_key_enters_raw_or_as_text(as_text: bool, tmp_path: Path) -> None:
     seed = Secret(os.urandom(32))
-    given = Secret(_keeper.nkeys.encode_seed(seed.reveal(), _keeper.nkeys.PREFIX_BYTE_USER)) if as_text else seed
+    given = Secret(nkeys.encode_seed(seed.reveal(), nkeys.PREFIX_BYTE_USER)) if as_text else seed
     async with NatsServer(tmp_path, authorization={"users": [user(seed)]}) as server:
         channel = made(server.url, "here", nkey=given)
         async with opened(channel):
