@@ -109,14 +109,6 @@ def _outcome(peer: Peer, done: Done) -> Outcome:
     raise Unreachable(f"{how}: {words}" if words else how)
 
 
-def _seconds(text: bytes) -> float:
-    try:
-        value = float(text[:16])
-    except ValueError:
-        return policy.BUSY_RETRY
-    return value if 0.0 <= value <= policy.BACKOFF_CAP else policy.BUSY_RETRY
-
-
 def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Ssh:
     """Make the SSH road."""
     return Ssh(Path(str(settings.get("directory") or ".")), user_config(str(settings.get("config") or "")))
