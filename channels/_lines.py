@@ -151,6 +151,14 @@ class Lines:
             pool.users -= 1
             self._sweep(target, pool)
 
+    def renew(self) -> None:
+        """Hang up every line that rests: the next request dials."""
+        for target, pool in list(self._pools.items()):
+            for line in pool.idle:
+                line.hang_up()
+            pool.idle.clear()
+            self._sweep(target, pool)
+
     def close(self) -> None:
         """Hang up everywhere; whoever still waits for an answer is told."""
         self._closed = True

@@ -100,6 +100,12 @@ class Http:
     async def forget(self, peer: Peer, pids: Sequence[str]) -> None:
         """Nothing is kept on this road."""
 
+    async def reconnect(self) -> None:
+        """Dial anew from now on, and open the door if it never opened."""
+        self._lines.renew()
+        if self._door.bound is None:
+            await self.open()
+
     async def close(self) -> None:
         """Hang up and close the door."""
         self._lines.close()

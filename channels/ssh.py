@@ -59,12 +59,23 @@ class Ssh:
 
     async def nudge(self, peer: Peer, timeout: float) -> None:
         """Let the peer's daemon look at once, by the fixed command there. Raises a RoadError when it did not run."""
+        await self._command(peer, "nudge", timeout)
+
+    async def restart(self, peer: Peer, timeout: float) -> None:
+        """Restart the peer's daemon, by the fixed command there. Raises a RoadError when it did not run."""
+        await self._command(peer, "restart", timeout)
+
+    async def _command(self, peer: Peer, word: str, timeout: float) -> None:
         table = peer.address(self.name)
-        command = f"{table.get('command') or COMMAND} nudge"
+        command = f"{table.get('command') or COMMAND} {word}"
         done = await self._lines.use(login_of(peer, table), lambda line, job: line.run(command, b"", 4096, job), timeout)
         if done.code != 0:
             how = "the session broke" if done.code is None else f"exit {done.code}"
             raise Unreachable(f"{how}: {said(done.err)}")
+
+    async def reconnect(self) -> None:
+        """Log in anew from now on."""
+        self._lines.renew()
 
     async def take(self, data: bytes) -> Answer:
         """Hand over a parcel that `fleet receive` brought to this daemon."""

@@ -166,6 +166,12 @@ class Lines:
         if self._lines:
             self._sweep_later()
 
+    def renew(self) -> None:
+        """Let every session end with what runs on it: the next one logs in."""
+        for login, task in list(self._lines.items()):
+            if task.done() and not task.cancelled() and task.exception() is None:
+                self._retire(login, task.result())
+
     async def close(self) -> None:
         """Hang up everywhere; whoever still waits is told."""
         self._closed = True

@@ -116,6 +116,8 @@ def observe(
     if evidence is Evidence.GOOD:
         trips = (*link.round_trips, took)[-policy.ROUND_TRIPS_KEPT :] if took > 0 else link.round_trips
         counted = replace(link, good=link.good + 1, bad=0, proven_at=now, heard_at=now, round_trips=trips)
+        if link.security:  # what was under way when the fault was seen proves nothing against it
+            return counted, None
         return counted, Signal.PROVEN if counted.good > 1 else Signal.OK
     if evidence is Evidence.INBOUND:
         deaf = link.security or (link.believed and link.health is Health.BROKEN)  # it hears us not: that was tried

@@ -13,6 +13,7 @@ from fleet.core.health import Health, Link
 from fleet.core.lifecycle import FINAL, Status
 from fleet.core.peer import Peer
 from fleet.core.receipt import Receipt
+from fleet.core.repairs import TYPE as REPAIR
 from fleet.daemon.events import Events
 from fleet.daemon.notices import ALERT, Lost
 from fleet.engine.attempt import supervise
@@ -171,6 +172,7 @@ class Exchange:
         """New mail was filed; `asks` = a query or a reply may be among it."""
         self.count("received", count)
         self._node.agents.mail_came(asks=asks)
+        self._node.repairs.mail_came()
         self.events.tell("mail", sender=sender, count=count)
 
     def applied(self, changes: Sequence[Applied]) -> None:
@@ -198,7 +200,8 @@ class Exchange:
         for change in ended:
             row = self._node.reader.outbox.get(change.id)
             kind = kind_of(row.type, self._node.kinds) if row is not None else None
-            if kind is not None and (kind.word == ALERT or (change.new is Status.DEAD and kind.confirm)):
+            wanted = kind is not None and kind.confirm and kind.word != REPAIR  # healing tells by itself what did not help
+            if kind is not None and (kind.word == ALERT or (change.new is Status.DEAD and wanted)):
                 lost.append(Lost(change.peer, kind.word))
         self._node.notices.tell(lost)
 

@@ -20,6 +20,7 @@ from fleet.daemon.beating import heartbeats_of
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
+from fleet.daemon.healing import Healing
 from fleet.daemon.figures import Figures
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
@@ -28,6 +29,7 @@ from fleet.daemon.oversight import Oversight, figures_of
 from fleet.daemon.paths import Paths
 from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
+from fleet.daemon.repair import Repairs
 from fleet.daemon.revoking import Revoking
 from fleet.daemon.roads import RoadKeeper
 from fleet.daemon.rotation import Rotation
@@ -184,6 +186,8 @@ class Node:
         self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
         self.control = Control(self)
         self.reach = Reach(self)
+        self.repairs = Repairs(self)
+        self.healing = Healing(self, self.repairs)
         self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
         self.tunnels = Tunnels(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
@@ -248,6 +252,8 @@ class Node:
         self.task(supervise("conduct", partial(self.conduct.run, self.roster.peers), self.log))
         self.task(supervise("upkeep", self.upkeep.run, self.log))
         self.task(supervise("notices", self.notices.run, self.log))
+        self.task(supervise("healing", self.healing.run, self.log))
+        self.task(supervise("repairs", self.repairs.run, self.log))
         self.task(supervise("watchdog", self.watchdog.run, self.log))
         self.task(supervise("audit", self.auditing.run, self.log))
         self.task(supervise("heartbeats", self.heartbeats.run, self.log))

@@ -82,7 +82,7 @@ class Sight:
             "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
             "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else beat.heard if beat else None,
             "branch": beat.branch if beat else "", "commit": beat.commit if beat else "",
-            "channels": self._links(peer, links),
+            "channels": self._links(peer, links), "repair": node.healing.view(peer.id),
         }  # fmt: skip
 
     def _links(self, peer: Peer, links: Mapping[str, Link]) -> dict[str, Any]:

@@ -105,6 +105,16 @@ class Tunnels:
         await _end(tunnel)
         return {**tunnel.view(), "state": "closed"}
 
+    def is_broken(self, peer_id: str) -> bool:
+        """Say whether a tunnel to a peer is open and does not carry."""
+        tunnel = self._open.get(peer_id)
+        return tunnel is not None and not tunnel.up
+
+    async def reopen(self, peer_id: str) -> dict[str, Any]:
+        """Close a tunnel and open it again. Raises NotFound, or what open() says."""
+        await self.close(peer_id)
+        return await self.open(peer_id)
+
     async def close_all(self) -> None:
         """End every tunnel: the daemon stops."""
         tunnels, self._open = list(self._open.values()), {}

@@ -147,6 +147,7 @@ def _retire(store: Store, before: int, now: int) -> None:
     store.outbox.retire(before)
     store.inbox.retire(before)
     store.sessions.retire(before)
+    store.mending.retire(before)
     store.ledger.retire(before)
     Milestones(store.db).retire(before)
     store.members.expire_invites(before)

@@ -51,7 +51,8 @@ def settle(receipt: Receipt, rows: Iterable[Row], now: int, *, fresh: bool = Tru
 
 def _apply(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt, fresh: bool) -> None:
     if entry.fate in GOOD:
-        made.changes.append(Change(row.row, Event.RECEIPT, reached=_REACHED.get(entry.fate, State.RECEIVED)))
+        reached = _REACHED.get(entry.fate, State.RECEIVED)
+        made.changes.append(Change(row.row, Event.RECEIPT, reached=reached, reason=entry.reason))
         made.settled.add(row.row)
     elif fresh and entry.seq == row.seq:
         made.changes.append(_bad(made, row, entry, now, receipt))

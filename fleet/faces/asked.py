@@ -53,6 +53,12 @@ class To(Words):
     channel: Annotated[str, Meta(max_length=32)] = ""
 
 
+class Mend(To):
+    """How far to go to mend the roads to a peer: one level of core.healing.Level."""
+
+    level: Annotated[int, Meta(ge=0, le=4)] = 0
+
+
 class Nudge(Words):
     """Whether a person here shall be told as well that mail waits."""
 

@@ -143,6 +143,12 @@ def _peers(command: Callable[..., Add]) -> None:
     add = command("revoke", "keys:revoke", "retire a member's certificates, where the fleet's root key is")
     add("peer", metavar="PEER")
     add("--yes", action="store_true", help="do not ask")
+    add = command("repair", "repair:repair", "mend the roads to a peer, level by level, until a round trip proves them")
+    add("peer", metavar="PEER")
+    add("--channel", metavar="NAME", default="", help="that road (default: every road that pings)")
+    add("--level", metavar="N", type=int, choices=range(1, 5), default=2, help="how far to go: 1 this side, 2 ask the peer, "
+        "3 restart its daemon over SSH, 4 show what a person can do (default: 2)")  # fmt: skip
+    add("--yes", action="store_true", help="do not ask")
     add = command("reset", "peers:reset", "say that a road to a peer is mended")
     add("peer", metavar="PEER")
     add("channel", metavar="CHANNEL", nargs="?", help="one road (default: all)")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet import __version__
-from fleet.daemon.handover import for_session
+from fleet.core.healing import Level
+from fleet.daemon.letters import for_people, for_session
 from fleet.daemon.sessions import Event
 from fleet.errors import NoDaemon, NotFound, UsageError
 from fleet.faces import asked, sitting, views
@@ -109,6 +110,10 @@ async def _ping(node: Node, words: asked.To) -> Any:
 
 async def _reset(node: Node, words: asked.To) -> Any:
     return await node.control.reset(words.peer, words.channel or None)
+
+
+async def _repair(node: Node, words: asked.Mend) -> Any:
+    return await node.healing.by_hand(node.sight.known(words.peer), words.channel, Level(words.level))
 
 
 async def _explain(node: Node, words: asked.Question) -> Any:
@@ -250,6 +255,7 @@ VERBS: dict[str, Verb] = {
     "check": Verb(asked.To, _check, patient=True),
     "wake": Verb(asked.To, _wake, patient=True),
     "reset": Verb(asked.To, _reset),
+    "repair": Verb(asked.Mend, _repair),
     "invite": Verb(asked.Invitation, _invite),
     "join": Verb(asked.Joining, _join),
     "keys": Verb(asked.Words, _keys),

@@ -13,6 +13,7 @@ from fleet.store.database import Database
 from fleet.store.inbox import Inbox
 from fleet.store.ledger import Ledger
 from fleet.store.members import Members
+from fleet.store.mending import Mending
 from fleet.store.notary import HeadFile
 from fleet.store.outbox import Outbox
 from fleet.store.sequence import ReserveFile, Sequence
@@ -34,6 +35,7 @@ class Store:
     audit: Audit
     accounts: Accounts
     beats: Beats
+    mending: Mending
 
     @classmethod
     def open(
@@ -55,7 +57,7 @@ class Store:
         audit = Audit(db, HeadFile(beside / "audit.json"))
         return cls(
             db, Outbox(db, audit), Inbox(db, audit), Ledger(db), Members(db), Custody(db), Sequence(db, reserve),
-            Sessions(db), audit, Accounts(db), Beats(db),
+            Sessions(db), audit, Accounts(db), Beats(db), Mending(db),
         )  # fmt: skip
 
     def close(self) -> None:

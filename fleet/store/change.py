@@ -107,7 +107,7 @@ def arrived(changes: Sequence[Change], applied: Sequence[Applied], rows: int) ->
         return ""
     reached = applied[0].reached
     same = all(
-        change.event is Event.RECEIPT and one.old is not one.new and one.reached == reached
+        change.event is Event.RECEIPT and not change.reason and one.old is not one.new and one.reached == reached
         for change, one in zip(changes, applied, strict=True)
     )
     return reached if same else ""
@@ -119,6 +119,7 @@ def _receipt(at: Standing, change: Change, now: int, moved: bool) -> None:
         at.reached = reached
     if moved:
         at.final_at, at.what, at.reason = now, "", ""
+    at.reason = change.reason or at.reason
 
 
 def _end(at: Standing, change: Change, now: int, moved: bool) -> None:

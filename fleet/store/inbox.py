@@ -40,7 +40,7 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     pid: str
     road: str
     peer: str
-    reason: str = ""  # of a refusal
+    reason: str = ""  # of a refusal, or what came of a repair
 
 
 class Mail(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +69,9 @@ _OF_TYPES = "WHERE status = 0 AND row > ? AND type IN (SELECT value FROM carray(
 _SHOW = """UPDATE inbox SET status = 1, shown_at = ?, session = ?, owed = pid <> '' WHERE id = ? AND status = 0
            RETURNING id"""
 _DO = "UPDATE inbox SET status = 2, done_at = ?, owed = pid <> '' WHERE id = ? AND status < 2 RETURNING id"
-_OWED = "SELECT row, id, seq, digest, status, pid, road FROM inbox WHERE owed = 1 AND sender = ? ORDER BY row LIMIT ?"
+_OWED = """SELECT row, id, seq, digest, status, pid, road,
+                  coalesce((SELECT result FROM repaired WHERE repaired.row = inbox.row), '')
+           FROM inbox WHERE owed = 1 AND sender = ? ORDER BY row LIMIT ?"""
 _OWED_TURNED = "SELECT id, seq, digest, fate, pid, road, reason FROM turned_away WHERE owed = 1 AND sender = ? LIMIT ?"
 _PEERS_OWED = "SELECT sender FROM inbox WHERE owed = 1 UNION SELECT sender FROM turned_away WHERE owed = 1"
 _CLEAR = "UPDATE inbox SET owed = 0 WHERE row = ? AND status = ? AND pid = ?"
@@ -153,8 +155,8 @@ class Inbox:
         """List at most `limit` receipts that `peer` (None: anyone) must still get, oldest first."""
         found: list[Owed] = []
         for one in self.peers_owed() if peer is None else [peer]:
-            for row, id, seq, digest, status, pid, road in self._conn.execute(_OWED, (one, limit - len(found))):
-                found.append(Owed(row, id, seq, digest, FATES[status], pid, road, one))
+            for row, id, seq, digest, status, pid, road, said in self._conn.execute(_OWED, (one, limit - len(found))):
+                found.append(Owed(row, id, seq, digest, FATES[status], pid, road, one, said))
             for id, seq, digest, fate, pid, road, reason in self._conn.execute(_OWED_TURNED, (one, limit - len(found))):
                 found.append(Owed(0, id, seq, digest, Fate(fate), pid, road, one, reason))
         return found

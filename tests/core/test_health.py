@@ -195,6 +195,8 @@ def test_a_security_fault_heals_by_an_operator_alone() -> None:
     heard, signal = observe(link, INBOUND, 2.0)
     assert signal is None
     assert heard.heard_at == 2.0
+    under_way, signal = observe(link, GOOD, 2.0)
+    assert signal is None and under_way.security
     still, _ = observe(link, BAD, 3.0)
     assert still.security
     mended, signal = observe(link, MENDED, 4.0)

@@ -6,7 +6,7 @@ the same net. It cannot simulate a process that is stopped and continued, nor by
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fleet.core.channel import Answer, AnswerKind, Deliver
@@ -18,6 +18,10 @@ from tests.support.weather import Sky, Weather
 
 WAKING = 2.0  # seconds from a wake-up packet until the machine is on the net
 KEPT = 5.0  # seconds a relay keeps what it took, unless the weather's delay says otherwise
+
+
+async def nothing(node: str) -> None:
+    """Restart nobody."""
 
 
 class SimNet:
@@ -33,6 +37,8 @@ class SimNet:
         self.doors: dict[tuple[str, str], tuple[SimChannel, Deliver]] = {}
         self.boxes: dict[tuple[str, str], Box] = {}
         self.bugs: list[str] = []  # what a receiver's deliver raised
+        self.on_reconnect: Callable[[str, str], None] = lambda node, road: None
+        self.on_restart: Callable[[str], Awaitable[None]] = nothing
         self.on_send: Callable[[Trip], None] = lambda trip: None
         self.on_end: Callable[[Trip], None] = lambda trip: None
         self.on_hand: Callable[[str, str, bytes, str], None] = lambda node, road, data, answer: None  # not by an open line

@@ -69,6 +69,7 @@ class SimChannel:
         self.name = road.name
         self.traits = road.traits
         self.dead = False  # its node crashed
+        self.stuck = False  # it carries nothing until its connections are made anew
         self._open = False
         self._waiting: set[asyncio.Future[Answer]] = set()
 
@@ -81,6 +82,17 @@ class SimChannel:
         self._open = False
         for waiting in list(self._waiting):
             say(waiting, Unreachable("the road was closed"))
+
+    async def reconnect(self) -> None:
+        """Make its connections anew."""
+        self.stuck = False
+        self.net.on_reconnect(self.node, self.name)
+
+    async def restart(self, peer: Peer, timeout: float) -> None:
+        """Have a peer's daemon restarted, as the SSH road can."""
+        if self.net.sky.at(self.node, peer.id, self.name).cut:
+            raise Unreachable("connection refused")
+        await self.net.on_restart(peer.id)
 
     async def forget(self, peer: Peer, pids: Sequence[str]) -> None:
         """Take objects out of the peer's mailbox."""
@@ -96,7 +108,7 @@ class SimChannel:
             raise Barred(f"{peer.id} has no {self.name} address")
         if len(parcel) > self.traits.max_bytes + 4096:
             raise Barred(f"{len(parcel)} bytes are too many for {self.name}")
-        if not self._open or self.dead:
+        if not self._open or self.dead or self.stuck:
             raise Unreachable("the road is closed")
         trip = Trip(self.net.time(), self.node, peer.id, self.name, parcel.pid, kind_of(parcel.data), len(parcel),
                     parcel.sender == self.node and parcel.to == peer.id)  # fmt: skip
