@@ -10,13 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from fleet.core import policy
 from fleet.core.envelope import Priority
 from fleet.core.framing import Framed, Letter, frame
-from fleet.core.querying import answered, asked
-from fleet.core.seating import Seat, Wanted, chosen, fits, may_wake
+from fleet.core.seating import Wanted, chosen, fits, may_wake
+from fleet.daemon.letters import among_daemons, letter_of, wanted_of
 from fleet.daemon.sessions import Event, Line, Sessions
 from fleet.engine.world import World
 from fleet.engine.writer import Writer
@@ -27,19 +25,6 @@ from fleet.store.sessions import Session
 
 START, PROMPT, IDLE, END = "start", "prompt", "idle", "end"  # faces/programs.py has them for the programs
 NOTHING = Framed("", (), "")
-
-
-class _Content(msgspec.Struct, frozen=True):
-    """What the choice and the text need of a message's content."""
-
-    to_agent: str = ""
-    session: str = ""
-    from_agent: str = ""
-    re: str = ""
-    body: str | dict[str, object] = ""
-
-
-_read = msgspec.json.Decoder(_Content).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +122,7 @@ class Handover:
         doubts = [] if only is not None else self._reader.sessions.doubtful(one.id, now, policy.HANDOVER_LETTERS)
         if not letters and not doubts:
             return NOTHING
-        named = [_letter(mail) for mail in doubts]
+        named = [letter_of(mail) for mail in doubts]
         text = self._frame(letters, named, limit)
         won: list[str] = await self._writer.run(lambda store: _offer(store, text.ids, one.id, now, [d.id for d in doubts]))
         if len(won) < len(text.ids):  # somebody took some of them first
@@ -155,7 +140,7 @@ class Handover:
         if seat is None:
             return []
         found = [
-            _letter(mail)
+            letter_of(mail)
             for mail, wanted, had in self._pending(now)
             if session not in had and fits(wanted, seat, seats) and (only is None or mail.id in only)
         ]
@@ -163,12 +148,8 @@ class Handover:
 
     def _pending(self, now: int) -> list[tuple[Mail, Wanted, list[str]]]:
         """List unread mail for people and agents; what the daemons ask each other is not for them."""
-        found = []
-        for one in self._reader.sessions.pending(now, policy.HANDOVER_SCAN):
-            content = _content(one.mail)
-            if not asked(one.mail.type, content.body) and not answered(one.mail.type, content.body):
-                found.append((one.mail, Wanted(content.to_agent, content.session), one.had))
-        return found
+        found = self._reader.sessions.pending(now, policy.HANDOVER_SCAN)
+        return [(one.mail, wanted_of(one.mail), one.had) for one in found if not among_daemons(one.mail)]
 
     # --- without a hook -----------------------------------------------------------------------------------------------
 
@@ -271,29 +252,3 @@ class Handover:
 def _offer(store: Store, ids: Sequence[str], session: str, now: int, doubts: Sequence[str]) -> list[str]:
     store.sessions.name(doubts, session, now)
     return store.sessions.offer(ids, session, now)
-
-
-def _content(mail: Mail) -> _Content:
-    return _read(b"{" + mail.content)
-
-
-def _letter(mail: Mail) -> Letter:
-    content = _content(mail)
-    return Letter(
-        mail.id, mail.sender, mail.level, mail.received, mail.type, Priority(mail.priority).word, content.body,
-        content.from_agent, content.re,
-    )  # fmt: skip
-
-
-def for_session(store: Store, mails: Sequence[Mail], session: str) -> list[Mail]:
-    """Leave of mail what a session may be shown: what names it or its agent, and what names nobody."""
-    seats = [
-        Seat(one.id, one.agent, one.program, one.seen, one.idle > 0, one.headless) for one in store.sessions.open_ones()
-    ]
-    seat = next((seat for seat in seats if seat.session == session), Seat(session, "", "", 0))
-    kept = []
-    for mail in mails:
-        content = _content(mail)
-        if fits(Wanted(content.to_agent, content.session), seat, seats):
-            kept.append(mail)
-    return kept

@@ -55,7 +55,7 @@ def inbox(store: Store, words: asked.Reading) -> list[dict[str, Any]]:
         if mail is None:
             raise NotFound(f"no mail here has the id {words.id}", hint="fleet inbox --all")
         return [views.mail_view(mail)]
-    mails = store.inbox.unshown(words.limit, all=words.all)
+    mails = for_people(store.inbox.unshown(words.limit, all=words.all))
     return [views.mail_view(mail) for mail in (for_session(store, mails, words.session) if words.session else mails)]
 
 

@@ -371,7 +371,7 @@ def test_a_hook_loads_nothing_that_it_does_not_use(daemon: Daemon) -> None:
         command, input=json.dumps(INPUTS["codex"]["prompt"]).encode(), capture_output=True, timeout=60, check=True
     )
     loaded = set(done.stdout.decode().split())
-    heavy = {"re", "enum", "json", "socket", "signal", "typing", "collections", "dataclasses", "asyncio", "msgspec", "argparse"}
+    heavy = {"re", "enum", "json", "socket", "signal", "typing", "collections", "dataclasses", "msgspec", "argparse"}
     assert loaded & heavy == set()
     assert "fleet.faces.errand" in loaded
 
