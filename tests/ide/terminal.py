@@ -1,5 +1,6 @@
 """A program in a terminal of its own (tmux), as a person has it: keys in, the screen out; must leave no server behind."""
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -50,3 +51,14 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Press keys by their tmux names."""
         self._tmux("send-keys", *keys)
+
+    def press_until(self, words: str, key: str) -> None:
+        """Press a key until the screen shows what it brings; one that the program did not take is pressed again."""
+
+        def shown() -> bool:
+            self.press(key)
+            with contextlib.suppress(AssertionError):
+                until(lambda: words in self.screen, words, patience=2.0)
+            return words in self.screen
+
+        until(shown, f"{key} brings {words!r}")

@@ -22,11 +22,10 @@ def finding(seat: Codex) -> tuple[str, str]:
 
 
 def choose(terminal: Terminal, number: int) -> None:
-    """Answer the question after the hooks: 1 review, 2 trust all, 3 go on without."""
+    """Answer the question after the hooks: 1 review, 2 trust all, 3 go on without; keys pressed too early are lost."""
     for at in range(1, number):
         terminal.shows(f"› {at}.")
-        terminal.press("Down")
-    terminal.shows(f"› {number}.")
+        terminal.press_until(f"› {at + 1}.", "Down")
     terminal.press("Enter")
 
 
