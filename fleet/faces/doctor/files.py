@@ -6,7 +6,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from fleet.errors import NoIdentity, StoreError
+from fleet.errors import LooseKey, NoIdentity, StoreError
 from fleet.faces import agents, lock
 from fleet.faces.doctor.finding import FAILED, WARNING, Finding, Patient, merged
 from fleet.store.files import remove
@@ -55,6 +55,8 @@ def keys(patient: Patient) -> Finding:
         KeyRing.load(patient.paths.keys, open_vault(patient.settings.keys.store, patient.paths.keys))
     except NoIdentity as error:
         return Finding("keys", FAILED, error.message, "fleet init, or fleet join LINK")
+    except LooseKey:
+        return Finding("keys", why="see private-files")
     except StoreError as error:
         return Finding("keys", FAILED, error.message, error.hint or "restore the keys directory from a backup")
     return Finding("keys")
