@@ -42,9 +42,9 @@ from fleet.daemon.watchdog import Watchdog
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
 from fleet.engine.conduct import Conduct
-from fleet.engine.courier import Hands
 from fleet.engine.custodian import Custodian, Means
 from fleet.engine.gossip import Gossip
+from fleet.engine.hands import Hands
 from fleet.engine.healer import Healer
 from fleet.engine.hops import Hops
 from fleet.engine.introductions import Introductions

@@ -6,8 +6,6 @@ It alone sweeps its peer's rows, and a lease is only a due time, so a crash betw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from fleet.core import policy
 from fleet.core.lifecycle import Event, Status
@@ -15,38 +13,15 @@ from fleet.core.outcome import Attempt, Result
 from fleet.core.parcel import Parcel, ParcelType
 from fleet.core.plan import backoff, patience
 from fleet.engine.attempt import Cargo
-from fleet.engine.cascade import Cascade, Journey
+from fleet.engine.cascade import Journey
 from fleet.engine.dispatch import Batch, Dispatch, Pick, Room
+from fleet.engine.hands import Hands
 from fleet.engine.identity import Order, write_parcel
-from fleet.engine.introductions import Introductions
-from fleet.engine.roster import Roster
 from fleet.engine.settling import Settlement, settle
 from fleet.engine.walks import Walks
-from fleet.engine.world import World
-from fleet.engine.writer import Writer
 from fleet.errors import Barred, DiskFull, FleetError
 from fleet.store import Store
 from fleet.store.outbox import SWEEP_LIMIT, Applied, Change
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What every courier works with; made once in daemon/service.py."""
-
-    writer: Writer
-    cascade: Cascade
-    roster: Roster
-    introductions: Introductions
-    world: World
-    patience: dict[str, float]  # [channel.NAME] patience, seconds
-    tries: Callable[[str], int]  # type → walks before it is given up, 0 = no limit
-    on_applied: Callable[[Sequence[Applied]], None]
-    on_walked: Callable[[Iterable[str]], None]  # ids whose walk ended without a road taking them
-    on_receipt: Callable[[str, Settlement], None]
-    on_held: Callable[[str, Iterable[int]], None]  # rows that were settled while a road took a parcel with them
-    clock_unsure: Callable[[], bool]  # then nothing expires
-    log: Callable[..., None]
-    threads: bool = True  # a simulation has none
 
 
 class Courier:
