@@ -30,9 +30,9 @@ def pair() -> Iterator[tuple[Node, Node]]:
         yield world.pair()
 
 
-def install(seat: Seat, through: str = "") -> None:
+def install(seat: Seat, through: str = "", *words: str) -> None:
     """Run `fleet install` for a seat's program, as its user does; hooks run through another command if one is given."""
-    command = [str(FLEET), "install", "--ide", seat.name, "--json"]
+    command = [str(FLEET), "install", "--ide", seat.name, "--json", *words]
     done = subprocess.run(command, env=seat.environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done
     for file in json.loads(done.stdout)["files"]:
@@ -47,12 +47,12 @@ def sit(pair: tuple[Node, Node]) -> Iterator[Sit]:
     _, b = pair
     with ExitStack() as stack:
 
-        def seated(name: str, through: str = "") -> Seat:
+        def seated(name: str, through: str = "", *, project: bool = False) -> Seat:
             kind = SEATS[name]
             model = stack.enter_context(Model(kind.dialect))
             seat = kind(b.home.parent / f"seat-{name}", model, {"FLEET_HOME": str(b.home)})
             seat.settle()
-            install(seat, through)
+            install(seat, through, *(["--project", str(seat.home / "work")] if project else []))
             return seat
 
         yield seated

@@ -153,7 +153,10 @@ class GeminiCli(Seat):
 
     name = "gemini"
     dialect: Dialect = Gemini()
-    settings = ((".gemini/settings.json", '{"security": {"auth": {"selectedType": "gemini-api-key"}}}\n'),)
+    settings = (
+        (".gemini/settings.json", '{"security": {"auth": {"selectedType": "gemini-api-key"}}}\n'),
+        (".gemini/trustedFolders.json", '{"{HOME}/work": "TRUST_FOLDER"}\n'),
+    )
 
     def keys(self) -> dict[str, str]:
         return {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": self.model.url, "GEMINI_TELEMETRY_ENABLED": "false"}

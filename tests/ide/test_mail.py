@@ -52,6 +52,16 @@ def test_a_message_stands_once_in_what_the_program_sends_to_its_model(pair: tupl
     until(lambda: state(a, second) == "shown", "the sender hears of the second")
 
 
+@pytest.mark.parametrize("name", SEATS)
+def test_a_project_alone_can_have_it(pair: tuple[Node, Node], sit: Sit, name: str) -> None:
+    a, b = pair
+    seat = sit(name, project=True)
+    id = deliver(a, b)
+    seat.say("good morning")
+    assert shown_in(seat, BODY) == 1
+    until(lambda: state(a, id) == "shown", "the sender hears that it was shown")
+
+
 def test_a_message_that_comes_while_the_agent_works_keeps_it_going(pair: tuple[Node, Node], sit: Sit) -> None:
     a, b = pair
     for name in SEATS:
