@@ -10,18 +10,16 @@ from typing import Any
 from fleet.core.channel import Channel
 from fleet.core.content import ContentGate
 from fleet.core.envelope import kind_of
-from fleet.core.health import Link
 from fleet.core.peer import Peer
 from fleet.daemon import machine
-from fleet.daemon import words as peer_words
 from fleet.daemon.agents import Agents
 from fleet.daemon.auditing import Auditing
 from fleet.daemon.beating import heartbeats_of
 from fleet.daemon.clockwatch import ClockWatch
 from fleet.daemon.control import Control
 from fleet.daemon.exchange import Exchange
-from fleet.daemon.healing import Healing
 from fleet.daemon.figures import Figures
+from fleet.daemon.healing import Healing
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
@@ -29,6 +27,7 @@ from fleet.daemon.oversight import Oversight, figures_of
 from fleet.daemon.paths import Paths
 from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
+from fleet.daemon.recollection import recollect
 from fleet.daemon.repair import Repairs
 from fleet.daemon.revoking import Revoking
 from fleet.daemon.roads import RoadKeeper
@@ -112,7 +111,7 @@ class Node:
             lambda store: load_identity(store, self.ring, self.settings, self.roads.place(), self.world)
         )
         self._wire(identity)
-        await self._load()
+        await recollect(self)
         self._begin()
 
     def _wire(self, identity: Any) -> None:
@@ -147,7 +146,15 @@ class Node:
         )
         self.healer.is_evicted = self.conduct.is_evicted
         self.healer.on_answer = self.conduct.answered
-        chief = (self.settings.node.role or identity.read_certificate().role) == "chief"
+        self._wire_relay(chief=(self.settings.node.role or identity.read_certificate().role) == "chief")
+        self._wire_membership()
+        self.heartbeats = heartbeats_of(self)
+        self.receiver = Receiver(self._ears(opener))
+        self.hands = self._hands()
+        self._wire_counter()
+
+    def _wire_relay(self, *, chief: bool) -> None:
+        """Make what keeps parcels for others, and tell the roads whom and what they may trust."""
         means = Means(
             self.writer, self.cascade, self.links, self.roster, self.world, self.exchange.count, self.log,
             self.conduct.is_evicted,
@@ -214,31 +221,6 @@ class Node:
             lambda word: kind_of(word, self.kinds).tries, self.exchange.applied, self.waiting.walked,
             self.exchange.settled, self.takeback.note, self.clock.unsure, self.log, threads=not self._inline,
         )  # fmt: skip
-
-    async def _load(self) -> None:
-        """Take up what the store remembers."""
-        now = self.world.now()
-        await self.writer.run(lambda store: store.outbox.apply(store.outbox.orphans(), now))
-        members, words, revocation, waiting, links = await self.writer.run(
-            lambda store: (
-                store.members.all(), store.members.peers(), store.members.revocation(), store.outbox.peers_waiting(),
-                store.ledger.load_links(),
-            )
-        )  # fmt: skip
-        for node, table in words.items():
-            self.roster.set_words(node, peer_words.read(node, table, self.settings.order))
-        if revocation[1]:
-            self.roster.revoke(revocation[1])
-        pairs = [(m.certificate, m.manifest) for m in members if m.node != self.id and m.certificate and m.manifest]
-        for reason in self.roster.load(pairs):
-            self.log("a stored member no longer holds", reason=reason)
-        for (peer, channel), link in links.items():
-            if link.security:  # a fault that only an operator mends outlives a restart; the rest proves itself anew
-                self.links.restore(peer, channel, Link(health=link.health, security=True, reason=link.reason))
-        for peer in waiting:
-            self.exchange.courier(peer)
-        await self.roads.admit(self.roster.peers())
-        await self.control.reopen()
 
     def _begin(self) -> None:
         for name, channel in self.roads.channels.items():
