@@ -164,11 +164,6 @@ class Node:
         self.roads.trust_own_words(
             lambda peer, road, address: address in self.roster.words(peer).get(road, {}).values()
         )
-        self._wire_membership()
-        self.heartbeats = heartbeats_of(self)
-        self.receiver = Receiver(self._ears(opener))
-        self.hands = self._hands()
-        self._wire_counter()
 
     def _wire_membership(self) -> None:
         """Make what keeps keys and members, and let the engine's news of them reach it."""
