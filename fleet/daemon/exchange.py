@@ -138,6 +138,7 @@ class Exchange:
         node.task(node.roads.admit(node.roster.peers()))
         if state is State.EVICTED:
             node.custodian.part(peer)
+            node.task(node.tunnels.part(peer))
             if peer in self.couriers:  # what is under way goes no further
                 self.couriers.pop(peer)
                 self._peer_tasks.pop(peer).cancel()

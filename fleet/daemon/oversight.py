@@ -5,7 +5,7 @@ The same for a running node and for one whose daemon is down: only the writer di
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fleet.core import budget, trust
 from fleet.core.audit import Details
@@ -23,6 +23,9 @@ from fleet.errors import GateRefused, UnknownPeer, UsageError
 from fleet.store import Store
 from fleet.store.accounts import IN, OUT
 
+if TYPE_CHECKING:
+    from fleet.daemon.service import Node
+
 
 def figures_of(settings: Settings) -> tuple[Rules, Limits]:
     """Give the figures of [breaker] and [budget]."""
@@ -32,6 +35,15 @@ def figures_of(settings: Settings) -> tuple[Rules, Limits]:
         int(given.eligible_after * 1000), int(given.evict_after * 1000),
     )  # fmt: skip
     return rules, Limits(caps.tokens, caps.micro_usd, caps.hops, int(caps.window * 1000))
+
+
+def conduct_of(node: Node) -> Conduct:
+    """Make what knows the peers of a node, and let its news reach the node's parts."""
+    conduct = Conduct(node.writer, node.reader, node.world, *figures_of(node.settings))
+    conduct.on_breaker = node.exchange.breaker_moved
+    conduct.on_notice = lambda kind, text: node.task(node.upkeep.tell(kind, text))
+    node.roads.is_evicted = conduct.is_evicted
+    return conduct
 
 
 class Oversight:

@@ -23,7 +23,7 @@ from fleet.daemon.healing import Healing
 from fleet.daemon.mailroom import Mailroom
 from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
-from fleet.daemon.oversight import Oversight, figures_of
+from fleet.daemon.oversight import Oversight, conduct_of
 from fleet.daemon.paths import Paths
 from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
@@ -40,7 +40,6 @@ from fleet.daemon.upkeep import Upkeep
 from fleet.daemon.watchdog import Watchdog
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
-from fleet.engine.conduct import Conduct
 from fleet.engine.custodian import Custodian, Means
 from fleet.engine.gossip import Gossip
 from fleet.engine.hands import Hands
@@ -122,10 +121,7 @@ class Node:
         self.links.on_change = self.exchange.link_changed
         self.links.known = lambda: self.roster.changes
         self.links.mail_waits = lambda peer: self.reader.outbox.next_event(peer) is not None
-        self.conduct = Conduct(self.writer, self.reader, self.world, *figures_of(self.settings))
-        self.conduct.on_breaker = self.exchange.breaker_moved
-        self.conduct.on_notice = lambda kind, text: self.task(self.upkeep.tell(kind, text))
-        self.roads.is_evicted = self.conduct.is_evicted
+        self.conduct = conduct_of(self)
         self.hops = Hops(self.roster)
         opener = Opener(self.roster, self.hops)
         self.attempts = Attempts(opener, self.hops.wrap, self.world, self.log)
@@ -190,16 +186,15 @@ class Node:
         self.reach = Reach(self)
         self.repairs = Repairs(self)
         self.healing = Healing(self, self.repairs)
-        self.oversight = Oversight(self.conduct, self.roster, self.writer, self.reader, self.world)
         self.tunnels = Tunnels(self)
         mark = machine.mark(self.paths.home) if self._given is None else ""
         self.upkeep = Upkeep(self.writer, self.store, self.settings, self.world, self.clock, self.log, mark)
         self.upkeep.on_foreign_write = self.exchange.poke_all
+        self.clock.on_turn = self.exchange.clock_turned
         self.mail.room_left = lambda: self.upkeep.room_left
         self.agents = Agents(self, real=self._given is None)
         self.receiver.admit = quota_of(self).admit
         self.watchdog = Watchdog(self, lambda: self.clock.reason if self.clock.unsure() else "")
-        self.clock.on_turn = self.exchange.clock_turned
 
     def _ears(self, opener: Opener) -> Ears:
         return Ears(

@@ -115,6 +115,11 @@ class Tunnels:
         await self.close(peer_id)
         return await self.open(peer_id)
 
+    async def part(self, peer_id: str) -> None:
+        """A peer was evicted: what leads to it ends."""
+        if peer_id in self._open:
+            await self.close(peer_id)
+
     async def close_all(self) -> None:
         """End every tunnel: the daemon stops."""
         tunnels, self._open = list(self._open.values()), {}

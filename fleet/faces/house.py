@@ -138,9 +138,15 @@ class House:
         """What is thought of the peers, as the store remembers it."""
         return Conduct(self.writer, self.store, real_world(), *figures_of(self.settings))
 
-    def oversee(self, work: Callable[[Oversight], Any]) -> Any:
-        """Let an operator see or say something of peers."""
-        return asyncio.run(work(Oversight(self.conduct, self.roster, self.writer, self.store, real_world())))
+    @property
+    def oversight(self) -> Oversight:
+        """The operator's hand on trust, budgets and breakers."""
+        return Oversight(self.conduct, self.roster, self.writer, self.store, real_world())
+
+    @property
+    def reader(self) -> Store:
+        """Where the views read."""
+        return self.store
 
     @cached_property
     def screening(self) -> Screening:

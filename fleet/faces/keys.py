@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet.errors import NotFound, UsageError
 from fleet.faces import audit
+from fleet.faces.agreement import agreed
 from fleet.faces.caller import Caller
 from fleet.faces.render import Screen, dumps, visible
 
@@ -39,7 +40,7 @@ def _export(args: Namespace, call: Caller, screen: Screen) -> int:
     """Write the root key, encrypted, to a file or to standard output; `--move` removes it here."""
     from fleet.core.sealing import lock_secret
 
-    _agreed(args, screen, "the fleet's root key leaves this machine, encrypted with a passphrase", "keys export-root")
+    agreed(args, screen, "the fleet's root key leaves this machine, encrypted with a passphrase", "keys export-root")
     ring = call.house.ring
     seed = ring.root_seed()
     blob = lock_secret(_passphrase(twice=True), seed).decode()
@@ -82,22 +83,11 @@ def _import(args: Namespace, call: Caller, screen: Screen) -> int:
 
 def revoke(args: Namespace, call: Caller, screen: Screen) -> int:
     """Retire a member's certificates: nothing signed with them counts any more."""
-    _agreed(args, screen, f"{args.peer} is out of the fleet until it is invited anew", f"revoke {args.peer}")
+    agreed(args, screen, f"{args.peer} is out of the fleet until it is invited anew", f"revoke {args.peer}")
     found = call.ask("revoke", peer=args.peer)
     if not screen.json:
         screen.talk(visible(f"{args.peer} is revoked; every member that hears of it cuts it off"))
     return _print(found, screen)
-
-
-def _agreed(args: Namespace, screen: Screen, what: str, command: str) -> None:
-    """Ask at a terminal; without one only `--yes` will do. Raises UsageError."""
-    if args.yes:
-        return
-    if not sys.stdin.isatty() or not screen.err.isatty():
-        raise UsageError(f"this needs --yes without a terminal: {what}", hint=f"fleet {command} --yes")
-    print(visible(f"fleet: {what}. Go on? [y/N] "), end="", file=screen.err, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("left as it is")
 
 
 def _passphrase(*, twice: bool) -> bytes:

@@ -40,7 +40,7 @@ def build(prog: str = "fleet") -> tuple[Parser, dict[str, Parser]]:
         found[name] = parser
         return parser.add_argument
 
-    for group in (_machine, _mail, _peers, _tools, _care, _programs):
+    for group in (_machine, _mail, _peers, _gates, _tools, _care, _programs):
         group(command)
     return root, found
 
@@ -152,6 +152,48 @@ def _peers(command: Callable[..., Add]) -> None:
     add = command("reset", "peers:reset", "say that a road to a peer is mended")
     add("peer", metavar="PEER")
     add("channel", metavar="CHANNEL", nargs="?", help="one road (default: all)")
+
+
+def _gates(command: Callable[..., Add]) -> None:
+    add = command("trust", "trusting:trust", "show how far peers are trusted, or set a peer's level", epilog=_TRUST)
+    add("peer", metavar="PEER", nargs="?")
+    add("level", metavar="LEVEL", nargs="?", type=int, choices=range(5), help="0 to 4; what was counted begins anew")
+    add("--reason", metavar="R", help="why; the audit keeps it")
+    add("--yes", action="store_true", help="do not ask")
+    add = command("budget", "trusting:budget", "show or set what a peer may cost in a window", epilog=_BUDGET)
+    add("peer", metavar="PEER", nargs="?")
+    add("--tokens", metavar="N", type=int, help="tokens in a window, 0 to 1000000000")
+    add("--usd", metavar="X", help="dollars in a window, 0 to 1000000")
+    add("--hops", metavar="N", type=int, help="relays a message may cross, 0 to 64")
+    add("--window", metavar="D", help="how long a window is: 10m, 12h, 1d")
+    add = command("spend", "trusting:spend", "report what a peer's work cost, or that it failed", epilog=_SPEND)
+    add("peer", metavar="PEER")
+    add("--tokens", metavar="N", type=int)
+    add("--usd", metavar="X")
+    add("--failed", action="store_true", help="it was of no use: a failure for the breaker")
+    add = command("breaker", "trusting:breaker", "show which peers are suspended or evicted, since when and why")
+    add("peer", metavar="PEER", nargs="?")
+    add = command("evict", "trusting:evict", "shut a peer out until it is reactivated")
+    add("peer", metavar="PEER")
+    add("--reason", metavar="R", help="why; the audit keeps it")
+    add("--yes", action="store_true", help="do not ask")
+    add = command("reactivate", "trusting:reactivate", "let a suspended or evicted peer in again")
+    add("peer", metavar="PEER")
+    add("--yes", action="store_true", help="also before its time")
+
+
+_TRUST = """\
+examples:
+  fleet trust                                  every peer: level, score, interactions, what it has earned
+  fleet trust mac2 3 --reason "runs our tests" mac2 may send tasks from now on"""
+_BUDGET = """\
+examples:
+  fleet budget mac2                            what mac2 may cost, and what it cost in this window
+  fleet budget mac2 --usd 2.50 --window 12h    what does not fit into 2.50 USD in 12 hours is refused"""
+_SPEND = """\
+examples:
+  fleet spend mac2 --tokens 12000 --usd 0.31
+  fleet spend mac2 --failed"""
 
 
 def _tools(command: Callable[..., Add]) -> None:
