@@ -1,4 +1,4 @@
-"""What a daemon costs at rest and under a heap of waiting mail, and what one fleet_send costs; never a tuned machine.
+"""What a daemon costs at rest and under a heap of waiting mail, and what one fleet_send and one hook cost; never a tuned machine.
 
     .venv/bin/python benchmarks/start.py [--json] [--idle 30] [--waiting 100000] [--sends 60]
 
@@ -50,20 +50,23 @@ def main() -> int:
 
 
 def sending(member: Member, times: int) -> list[Row]:
-    """Compare one fleet_send with the bare interpreter."""
+    """Compare one fleet_send, and one hook for which nothing waits, with the bare interpreter."""
     bare: list[str] = [sys.executable, "-c", "pass"]
     send = [str(ROOT / "bin" / "fleet_send"), "b", "hello"]
     talk(f"{times} processes of each kind")
-    took: dict[str, list[float]] = {"bare": [], "send": []}
+    hook: list[str] = [str(ROOT / "bin" / "fleet"), "hook", "prompt", "--ide", "codex"]
+    event = b'{"session_id": "benchmark", "cwd": "/", "hook_event_name": "UserPromptSubmit", "prompt": "hello"}'
+    took: dict[str, list[float]] = {"bare": [], "send": [], "hook": []}
     for _ in range(times):
-        for name, command in (("bare", bare), ("send", send)):
+        for name, command in (("bare", bare), ("send", send), ("hook", hook)):
             began = time.perf_counter()
-            subprocess.run(command, env=member.environ, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, env=member.environ, check=True, stdout=subprocess.DEVNULL, input=event)
             took[name].append((time.perf_counter() - began) * 1000)
-    floor, whole = percentile(took["bare"], 0.5), percentile(took["send"], 0.5)
+    floor, whole, silent = (percentile(took[name], 0.5) for name in ("bare", "send", "hook"))
     return [
         Row("python -c pass, p50", floor, "ms"),
         Row("fleet_send with the daemon up, p50", whole, "ms", floor, "python -c pass", most=3),
+        Row("fleet hook when nothing waits, p50", silent, "ms", floor, "python -c pass", most=3),
     ]
 
 
