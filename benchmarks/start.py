@@ -1,8 +1,8 @@
-"""What a daemon costs at rest and under a heap of waiting mail, and what one fleet_send and one hook cost; never a tuned machine.
+"""What a daemon costs at rest and under a heap of waiting mail, what one fleet_send and one hook cost; no tuned machine.
 
     .venv/bin/python benchmarks/start.py [--json] [--idle 30] [--waiting 100000] [--sends 60]
 
-fleet_send is compared with `python -c pass` of the environment's own interpreter, both as whole processes in turn, p50.
+fleet_send and a hook for which nothing waits are compared with `python -c pass` of the environment's own interpreter, both as whole processes in turn, p50.
 CPU and memory are those of the daemon's process; memory while draining is its highest resident size in either daemon.
 """
 

@@ -26,5 +26,7 @@ CREATE TABLE showing (
     PRIMARY KEY (message, session)
 ) WITHOUT ROWID;
 
--- Handings over that nobody confirmed, and what is old enough to be forgotten.
+-- What a session may or may not have been shown: few rows of many.
+CREATE INDEX showing_open ON showing (session) WHERE shown = 0;
+-- What is old enough to be forgotten.
 CREATE INDEX showing_offered ON showing (offered);
