@@ -5,13 +5,16 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import faults, identity, kill, net
+from tests.campaign import calm, faults, identity, kill, net, soak
 from tests.campaign.sim import Homes, Report, run_schedule
 
 LEDGER = Path(__file__).with_name("ledger.jsonl")
+# They read their own words.
+OWN: dict[str, Callable[[list[str]], int]] = {"calm": calm.main, "kill": kill.main, "net": net.main, "soak": soak.main}
 
 
 def main(arguments: list[str]) -> int:
@@ -30,8 +33,10 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("kill", add_help=False, help="kill -9 of real daemons under load")
     commands.add_parser("identity", add_help=False, help="flipped bits and forgeries, all of them")
     commands.add_parser("net", add_help=False, help="weather between real hosts in namespaces; needs root")
-    if arguments[:1] in (["kill"], ["net"]):  # they read their own arguments
-        return kill.main(arguments[1:]) if arguments[0] == "kill" else net.main(arguments[1:])
+    commands.add_parser("calm", add_help=False, help="no false BROKEN on a loaded healthy host; needs root")
+    commands.add_parser("soak", add_help=False, help="two daemons under a steady load for long; what grows")
+    if arguments[:1] and arguments[0] in OWN:
+        return OWN[arguments[0]](arguments[1:])
     if arguments[:1] == ["identity"]:
         return _identity(arguments[1:])
     asked = parser.parse_args(arguments)

@@ -82,6 +82,7 @@ class Node:
         self.log_file = home.parent / f"{name}.log"  # beside the home: a full home must not silence it
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLEET_", "XDG_"))}
         self.environ = {**kept, "HOME": str(home.parent), "FLEET_HOME": str(home), "FLEET_API": "off", **environ}
+        self.program: Sequence[str] = FLEETD  # what its daemon is started with
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
 
@@ -112,11 +113,11 @@ class Node:
         """Start the daemon and do not wait for it; the kernel ends it when this process ends."""
         tether = [sys.executable, "-I", "-S", str(leash.__file__), str(os.getpid())]
         bind = ["--bind", self.bind] if self.bind else []
-        program = [shutil.which(self.prefix[0]) or "", *self.prefix[1:]] if self.prefix else []
+        place = [shutil.which(self.prefix[0]) or "", *self.prefix[1:]] if self.prefix else []
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log_file.open("ab") as out:
             self.process = subprocess.Popen(
-                [*tether, *program, *FLEETD, *bind], env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [*tether, *place, *self.program, *bind], env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True, cwd="/",
             )  # fmt: skip
         self.starts += 1
