@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/start.py [--json] [--idle 30] [--waiting 100000] [--sends 60]
 
-fleet_send and a hook are compared with `python -c pass` of the environment's own interpreter, as whole processes in turn, p50.
+fleet_send and a hook are compared with `python -c pass` of the environment's own interpreter, whole processes in turn, p50.
 CPU and memory are those of the daemon's process; memory while draining is its highest resident size in either daemon.
 """
 

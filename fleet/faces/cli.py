@@ -19,7 +19,7 @@ from fleet.faces.verdicts import FAILED, INTERRUPTED, USAGE
 def main(arguments: Sequence[str] | None = None, *, prog: str = "fleet", id: str = "", stdin: bytes | None = None) -> int:
     """Run one command; gives its exit code. fleet_send hands over the id it made and what it read already."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["hook"]:
+    if given[:1] == ["hook"] and "--help" not in given:
         from fleet.faces import hooks
 
         return hooks.main(given[1:])

@@ -19,11 +19,26 @@ def command(args: "Namespace", call: object, screen: object) -> int:
 def main(arguments: list[str]) -> int:
     """Take one event; gives the exit code."""
     try:
+        if arguments == ["--help"]:
+            return _help()
         from fleet.faces import errand
 
         return errand.run(arguments)
     except (Exception, SystemExit, KeyboardInterrupt):
         return 0
+
+
+def _help() -> int:
+    """Tell a person what the full grammar says."""
+    import site
+
+    site.main()
+    from fleet.faces import cli
+
+    try:
+        return cli.main(["hook", "--help"])
+    finally:
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -266,13 +266,18 @@ def test_no_input_breaks_a_hook(daemon: Daemon, given: bytes) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        (), ("prompt",), ("prompt", "--ide"), ("prompt", "--ide", "emacs"), ("dance", "--ide", "claude"), ("--help",),
+        (), ("prompt",), ("prompt", "--ide"), ("prompt", "--ide", "emacs"), ("dance", "--ide", "claude"), ("--help", "me"),
         ("prompt", "--id", "claude"), ("prompt", "--ide", "claude", "--json"), ("", "--ide", ""),
         ("wait", "--ide", "gemini"),
     ],
 )  # fmt: skip
 def test_no_arguments_break_a_hook(daemon: Daemon, words: tuple[str, ...]) -> None:
     assert is_silent(hook(*words, given=INPUTS["claude"]["prompt"], environ=CLAUDE))
+
+
+def test_a_person_who_asks_is_told_what_it_is_for(home: Path) -> None:
+    for done in (hook("--help"), subprocess.run([str(BIN), "hook", "--help"], capture_output=True, timeout=60, check=False)):
+        assert (done.returncode, done.stdout[:17], done.stderr) == (0, b"usage: fleet hook", b"")
 
 
 @pytest.mark.parametrize(
