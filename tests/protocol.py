@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect as types
 
-from fleet.core import canonical, health, lifecycle, outcome, parcel, peer, policy, receipt, sealing
+from fleet.core import breaker as breakers
+from fleet.core import canonical, health, lifecycle, outcome, parcel, peer, policy, receipt, sealing, trust
 from fleet.core.envelope import KINDS, Cost, Envelope, Priority, content_of, digest
 from fleet.daemon import enrolment
 
@@ -227,6 +228,33 @@ def kinds() -> str:
     return table(("type", "roads", "least trust", "tries", "lives", "receipt", "answer"), [
         (f"`{kind.word}`", roads(kind), kind.trust, kind.tries or "–", f"{bound(kind.ttl)} s",
          "required" if kind.confirm else "wished", kind.answer) for kind in KINDS.values()
+    ])  # fmt: skip
+
+
+@drawn
+def ladder() -> str:
+    """The five levels and what leads between them."""
+    allows = {
+        "UNTRUSTED": "discovery", "VERIFIED": "status, ping", "ATTESTED": "send, receive, redacted query",
+        "TRUSTED": "share context, collaborative task", "PRIVILEGED": "full memory, remote spawn",
+    }  # fmt: skip
+
+    def up(level: trust.Level) -> str:
+        rise = trust.UP.get(level)
+        return "" if rise is None else f"{float(rise.score):.2f} and {rise.interactions}" + ", proposed" * rise.proposed
+
+    return table(("level", "allows", "up at score and interactions", "down below"), [
+        (f"{int(level)} {level.name}", allows[level.name], up(level),
+         f"{float(trust.DOWN[level]):.2f}" if level in trust.DOWN else "") for level in trust.Level
+    ])  # fmt: skip
+
+
+@drawn
+def breaker() -> str:
+    """The breaker's states and signals."""
+    return table(("", *(signal.name for signal in breakers.Signal)), [
+        (f"**{state.name}**", *(breakers.TABLE[state][signal].name for signal in breakers.Signal))
+        for state in breakers.State
     ])  # fmt: skip
 
 

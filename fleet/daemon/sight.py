@@ -78,7 +78,8 @@ class Sight:
         return {
             "node": peer.id, "name": peer.name, "address": _address(peer), "role": peer.role,
             "state": "on" if heard >= 0 and ago <= policy.ALIVE_FOR else "off" if heard >= 0 else "unknown",
-            "trust": node.exchange.level(peer), "breaker": node.conduct.breaker(peer.id).state.value, "agents": list(peer.agents), "capabilities": list(peer.capabilities),
+            "trust": node.exchange.level(peer), "breaker": node.conduct.breaker(peer.id).state.value,
+            "agents": list(peer.agents), "capabilities": list(peer.capabilities),
             "source": peer.source, "enabled": peer.enabled, "queue": node.reader.outbox.waiting(peer.id),
             "last_seen": node.world.now() - int(ago * 1000) if heard >= 0 else beat.heard if beat else None,
             "branch": beat.branch if beat else "", "commit": beat.commit if beat else "",
