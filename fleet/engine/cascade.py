@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleet.core.channel import Channel
 from fleet.core.outcome import EFFECTS, Attempt, Result, Walk
@@ -129,13 +130,15 @@ class Cascade:
     ) -> set[asyncio.Task[Attempt]]:
         """Wait for an outcome, or until the newest step's hedge delay has passed while another step could start."""
         hedge = started.hedge if started is not None and queue and started.hedge > 0 else None
-        await asyncio.wait([*running, needless], timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
+        pending: list[asyncio.Future[Any]] = [*running, needless]
+        await asyncio.wait(pending, timeout=hedge, return_when=asyncio.FIRST_COMPLETED)
         return {task for task in running if task.done()}
 
     async def _answered_or(self, needless: asyncio.Future[None], peer: str, limit: float) -> None:
         """Wait for the peer that was woken, unless nobody needs it any more."""
         answer = asyncio.ensure_future(self.answered(peer, limit))
-        await asyncio.wait([answer, needless], return_when=asyncio.FIRST_COMPLETED)
+        pending: list[asyncio.Future[Any]] = [answer, needless]
+        await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         answer.cancel()
         await asyncio.gather(answer, return_exceptions=True)
 

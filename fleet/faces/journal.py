@@ -33,7 +33,7 @@ EVENTS = {  # whatever is not named here is of level info
     "unsettled": "warning", "custody full": "warning", "custody unsettled": "warning", "inbox full": "warning",
     "a false parcel": "warning", "a false manifest": "warning", "a wrong receipt": "warning", "tunnel broke": "warning",
     "a false revocation list": "warning", "a false word about keys": "warning", "unanswerable": "warning",
-    "escalation": "warning", "not authenticated": "info", "link": "info", "not announced": "debug", "not taken back": "debug",
+    "escalation": "warning", "not announced": "debug", "not taken back": "debug",
 }  # fmt: skip
 PER_MINUTE = 300  # lines of one event
 _LONGEST = 400  # characters of one field

@@ -33,7 +33,7 @@ def _print_sent(found: dict[str, Any], screen: Screen) -> None:
         screen.talk("nothing was tried yet")
     for step in found.get("receipts", ()):
         road = f", it had come over {step['channel']}" if step["channel"] else ""
-        screen.line(visible(f"{found['to']} signed `{step['state']}`{road}: known here since {_ago(step['at'])}"))
+        screen.line(visible(f"{found['to']} signed `{step['state']}`{road}: known here for {_ago(step['at'])}"))
     if not found.get("receipts"):
         screen.talk(visible(f"no receipt of {found['to']} is here: whether it arrived, only its receipt says"))
 
@@ -50,7 +50,7 @@ def _print_arrived(found: dict[str, Any], screen: Screen) -> None:
     if found["done_at"]:
         screen.line(f"done {_ago(found['done_at'])} ago")
     if found["parcel"]:
-        told = "must still be told" if found["receipt"] == "owed" else "was told, or asks again"
+        told = "must still be told" if found["receipt"] == "owed" else "was told"
         screen.line(visible(f"parcel {found['parcel']}: {found['from']} {told}"))
 
 

@@ -29,6 +29,7 @@ from tests.faces.test_serve import fleet_json
 def node(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> House:
     """A node that was made and never started, of a user who has no agent programs."""
     monkeypatch.setenv("HOME", str(home / "user"))
+    monkeypatch.setenv("FLEET_NODE_BIND", "127.0.0.1:0")
     assert fleet_json(capsys, "init", "--node", "mac1")[0] == 0
     return House(dict(os.environ))
 
@@ -50,7 +51,7 @@ def test_a_fresh_node_lacks_nothing_but_its_daemon(node: House) -> None:
     assert unwell(found) == {"daemon": "warning"} and found["daemon"]["fix"] == "fleet up --detach"
     assert set(found) >= {
         "private-files", "keys", "clock", "disk", "store", "wal", "broker", "ports", "ssh-host-keys", "git", "cloud", "wol",
-        "versions", "queues", "dead-letters", "roads", "leftovers",
+        "versions", "queues", "dead-letters", "roads", "leftovers", "agents",
     }  # fmt: skip
 
 

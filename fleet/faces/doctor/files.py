@@ -46,7 +46,8 @@ def _private(path: Path) -> Finding | None:
 
 def agent_programs(patient: Patient) -> list[Finding]:
     """See that hooks and tools in the agent programs are as they were installed, and will run."""
-    return [Finding(one["id"], one["status"], one["why"], one["fix"]) for one in agents.installed(Path.home())]
+    found = [Finding(one["id"], one["status"], one["why"], one["fix"]) for one in agents.installed(Path.home())]
+    return found or [Finding("agents", why="no agent program is here")]
 
 
 def keys(patient: Patient) -> Finding:
