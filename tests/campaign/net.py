@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -184,19 +184,19 @@ def run(seed: int, seconds: float) -> Result:
 
 
 def figures(rounds: int) -> None:
-    """Print how long idle links need to notice a black hole of NATS, and its end."""
+    """Print how long the idle links of three nodes need to notice a black hole of NATS, and its end."""
     times: dict[str, list[float]] = {"DEGRADED": [], "BROKEN": [], "HEALTHY after the heal": []}
-    with Net("a", "b") as net, World() as world:
+    with Net(*NAMES) as net, World() as world:
         a = world.found("a", **placed(net["a"]))
-        b = world.join("b", a, **placed(net["b"]))
-        until(lambda: _states(a, b) == {"healthy"}, "it begins healthy", 60)
+        nodes = [a, *(world.join(name, a, **placed(net[name])) for name in NAMES[1:])]
+        until(lambda: _states(nodes) == {"healthy"}, "it begins healthy", 60)
         for number in range(rounds):
             time.sleep(random.uniform(0.0, 3.0))  # at any moment between two pings
             net.blackhole("a", NATS)
-            _clock(times["DEGRADED"], lambda: "healthy" not in _states(a, b))
-            _clock(times["BROKEN"], lambda: _states(a, b) <= {"broken", "healing"}, times["DEGRADED"][-1])
+            _clock(times["DEGRADED"], lambda: "healthy" not in _states(nodes))
+            _clock(times["BROKEN"], lambda: _states(nodes) <= {"broken", "healing"}, times["DEGRADED"][-1])
             net.heal()
-            _clock(times["HEALTHY after the heal"], lambda: _states(a, b) == {"healthy"})
+            _clock(times["HEALTHY after the heal"], lambda: _states(nodes) == {"healthy"})
             print(f"\r{number + 1}/{rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     for what, found in times.items():
@@ -204,8 +204,9 @@ def figures(rounds: int) -> None:
         print(f"idle NATS in a black hole → {what}: p50 {statistics.median(found):.1f} s, max {found[-1]:.1f} s")
 
 
-def _states(a: Node, b: Node) -> set[str]:
-    return {a.link("b", "nats"), b.link("a", "nats")}
+def _states(nodes: Sequence[Node]) -> set[str]:
+    """The states of every NATS link between the nodes."""
+    return {one.link(other.name, "nats") for one in nodes for other in nodes if one is not other}
 
 
 def _clock(times: list[float], there: Callable[[], bool], before: float = 0.0) -> None:
