@@ -9,6 +9,7 @@ It must never listen anywhere but on 127.0.0.1 nor call anybody.
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Asked:
     spoken: str  # everything said so far in the conversation, tool results included, instructions and tools left out
     tools: tuple[str, ...] = ()
     results: tuple[str, ...] = ()  # what tools answered, the latest last
+    schemas: Mapping[str, Any] = field(default_factory=dict)  # what each tool takes
 
     def tool(self, ending: str) -> str:
         """The full name of the tool that ends so; the programs put their own words before it."""
@@ -49,6 +51,34 @@ class Asked:
 
 
 Answer = Callable[[Asked], Say | Call]
+
+
+@dataclass
+class Use:
+    """A model that wants one tool of an MCP server, finds it as the program offers it, uses it once, and is done.
+
+    Of the tool's parameters, those that are named for an id get the id, the others the text.
+    """
+
+    tool: str
+    id: str
+    text: str
+    used: bool = False
+
+    def __call__(self, asked: Asked) -> Say | Call:
+        """Look for the tool, use it, be done."""
+        found = [name for name in asked.tools if name.endswith(self.tool)]
+        if found and not self.used:
+            self.used = True
+            return Call(found[0], self._arguments(asked.schemas[found[0]]))
+        hidden = re.findall(rf"\bmcp__\w*{self.tool}\b", asked.spoken)
+        if not found and hidden and "ToolSearch" in asked.tools:
+            return Call("ToolSearch", {"query": f"select:{hidden[0]}"})
+        return Say("done")
+
+    def _arguments(self, schema: Mapping[str, Any]) -> dict[str, str]:
+        wanted = schema.get("required") or list(schema.get("properties", {}))
+        return {name: self.id if name == "re" or "id" in name.split("_") else self.text for name in wanted}
 
 
 class Dialect(Protocol):

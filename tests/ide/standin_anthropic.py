@@ -19,7 +19,8 @@ class Anthropic:
         blocks = [block for message in body["messages"] for block in _blocks(message["content"])]
         results = tuple(_text(block.get("content", "")) for block in blocks if block.get("type") == "tool_result")
         spoken = "\n".join(_text([block]) for block in blocks)
-        return Asked(path, body, spoken, tuple(tool["name"] for tool in body["tools"]), results)
+        schemas = {tool["name"]: tool.get("input_schema", {}) for tool in body["tools"]}
+        return Asked(path, body, spoken, tuple(schemas), results, schemas)
 
     def beside(self, path: str, body: Any) -> tuple[str, bytes]:
         """A short text for what wants a message, a number for what counts, nothing for the rest."""

@@ -20,7 +20,8 @@ class Gemini:
         parts = [part for content in body["contents"] for part in content.get("parts", [])]
         results = tuple(_result(part) for part in parts if "functionResponse" in part)
         spoken = "\n".join(part.get("text") or _result(part) for part in parts)
-        return Asked(path, body, spoken, tuple(one["name"] for one in declared), results)
+        schemas = {one["name"]: one.get("parametersJsonSchema") or one.get("parameters", {}) for one in declared}
+        return Asked(path, body, spoken, tuple(schemas), results, schemas)
 
     def beside(self, path: str, body: Any) -> tuple[str, bytes]:
         """A number for what counts, an empty object as text for what asks."""

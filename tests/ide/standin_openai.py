@@ -1,6 +1,7 @@
 """OpenAI's responses API as Codex speaks it, streamed; must never answer more than was asked for."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from tests.ide.standin import Asked, Call, Say, events
@@ -21,7 +22,8 @@ class OpenAI:
             return None
         results = tuple(_text(item.get("output", "")) for item in body["input"] if str(item.get("type")).endswith("_output"))
         spoken = "\n".join(_text(item.get("content") or item.get("output") or "") for item in body["input"])
-        return Asked(path, body, spoken, tuple(_names(body.get("tools", []))), results)
+        schemas = dict(_schemas(body["tools"]))
+        return Asked(path, body, spoken, tuple(schemas), results, schemas)
 
     def beside(self, path: str, body: Any) -> tuple[str, bytes]:
         """A short text for what wants a response, no models, nothing else."""
@@ -53,14 +55,12 @@ def _item(asked: Asked, answer: Say | Call, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _names(tools: list[dict[str, Any]]) -> list[str]:
-    found = []
+def _schemas(tools: list[dict[str, Any]], space: str = "") -> Iterator[tuple[str, Any]]:
     for tool in tools:
         if tool.get("type") == "namespace":
-            found += [f"{tool['name']}.{one['name']}" for one in tool.get("tools", [])]
+            yield from _schemas(tool.get("tools", []), f"{tool['name']}.")
         else:
-            found.append(str(tool.get("name", tool.get("type"))))
-    return found
+            yield f"{space}{tool.get('name', tool.get('type'))}", tool.get("parameters", {})
 
 
 def _text(content: Any) -> str:
