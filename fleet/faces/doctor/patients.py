@@ -37,8 +37,11 @@ def of_house(house: House) -> Patient:
         trouble.append(Finding("config", FAILED, error.message, f"edit {house.paths.config}"))
         settings = parse("", str(house.paths.config), {}, {})
     peers: list[Peer] = []
+    names: list[str] = []
     try:
-        peers = house.roster.peers() if not trouble else []
+        if not trouble:
+            peers = house.roster.peers()
+            names = [name for name in settings.roads if name in (*MAILBOXES, "wol")]
     except LooseKey:
         pass  # what others can read is a check of its own
     except FleetError as error:
@@ -50,5 +53,4 @@ def of_house(house: House) -> Patient:
         return {"node": house.ring.node, "fleet": house.ring.fleet, "state": str(house.paths.home / name),
                 "others": [other for other in others if other]}  # fmt: skip
 
-    names = [name for name in settings.roads if name in (*MAILBOXES, "wol")] if not trouble else []
     return Patient(house.paths, settings, peers, registry.build(names, settings.channel, own).channels, None, trouble)
