@@ -118,6 +118,8 @@ class Heartbeats:
         except Barred:
             return
         for name in roads:
+            if not pulse.links.usable(peer.id, name):
+                continue  # it broke while the road before it was tried
             attempt = await pulse.attempts.make(pulse.channels[name], peer, cargo, Step(name, policy.PING_DEADLINE, 0.0))
             if attempt.result is Result.TAKEN:
                 self._told.add(peer.id)
