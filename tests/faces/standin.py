@@ -104,6 +104,17 @@ class Exchange:
         self.events = Events()
 
 
+class Agents:
+    """The agent programs: there are none."""
+
+    def __init__(self) -> None:
+        self.queries = self
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        """List no session."""
+        return []
+
+
 class StandIn:
     """What the local API sees of a node."""
 
@@ -111,6 +122,7 @@ class StandIn:
         self.id = "here"
         self.mail = Counter(peers)
         self.exchange = Exchange()
+        self.agents = Agents()
         self.sight = Sight(self)
         self.roster = _Roster(self)
         self.stopped = False
