@@ -120,7 +120,9 @@ def _gemini(program: Program, place: Place, source: Source) -> list[Tree | Graft
         "name": NAME, "version": __version__, "description": source.words["description"], "mcpServers": {NAME: server},
     }  # fmt: skip
     files = {"gemini-extension.json": extension, "hooks/hooks.json": {"hooks": _hooks(program, place)}}
-    return [Tree(base / "extensions" / NAME, {**_written(files), **_skills(source), "README.md": source.about})]
+    command = "".join(f"{key} = {json.dumps(words)}\n" for key, words in source.words["command"].items())
+    more = {"README.md": source.about, "commands/fleet.toml": command.encode()}
+    return [Tree(base / "extensions" / NAME, {**_written(files), **_skills(source), **more})]
 
 
 def _codex(program: Program, place: Place, source: Source) -> list[Tree | Graft]:
