@@ -159,5 +159,6 @@ GATHER = 0.05  # seconds in which more mail may come: one text for all
 PUSHES = 20  # texts a busy session is sent before one of its hooks is heard again; Claude Code queues 50 messages
 ASK_PEERS = 3.0  # seconds that other nodes have to say which sessions they have
 ASK_AGAIN = 5.0  # seconds an answer of theirs counts
+ASK_LIMIT = 86_400.0  # seconds an answer is waited for; a later one is read in the inbox
 NAMES_PAUSE = 60.0  # seconds between two manifests because of agent names …
 NAMES_LINGER = 600_000  # ms a name stays in the manifest after its last session

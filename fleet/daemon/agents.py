@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet.daemon import inward
+from fleet.daemon.answers import Answers
 from fleet.daemon.caretaker import Caretaker
 from fleet.daemon.handover import Handover, Ways
 from fleet.daemon.queries import Queries
@@ -31,6 +32,8 @@ class Agents:
         self.caretaker = Caretaker(node)
         self.rollcall = RollCall(node, ask_claude=real)
         self.handover.presence = self.caretaker.presence
+        self.answers = Answers(node.writer, node.reader, node.waiting, node.world)
+        self.handover.awaited = self.answers.awaits
 
     def begin(self) -> None:
         """Let what runs beside the rest run."""
@@ -43,3 +46,4 @@ class Agents:
         self.handover.news()
         if asks:
             self.queries.news()
+            self.answers.news()

@@ -55,6 +55,7 @@ class Handover:
         self._pushes: dict[str, int] = {}  # texts a session's socket or queue took since its last hook
         self._news = asyncio.Event()
         self.presence: Callable[[str], str] = lambda session: ""
+        self.awaited: Callable[[Mail], bool] = lambda mail: False
 
     # --- hooks --------------------------------------------------------------------------------------------------------
 
@@ -147,9 +148,10 @@ class Handover:
         return sorted(found, key=lambda letter: -Priority[letter.priority.upper()])
 
     def _pending(self, now: int) -> list[tuple[Mail, Wanted, list[str]]]:
-        """List unread mail for people and agents; what the daemons ask each other is not for them."""
+        """List unread mail for people and agents; not what daemons ask each other, nor an answer somebody waits for."""
         found = self._reader.sessions.pending(now, policy.HANDOVER_SCAN)
-        return [(one.mail, wanted_of(one.mail), one.had) for one in found if not among_daemons(one.mail)]
+        others = [one for one in found if not among_daemons(one.mail) and not self.awaited(one.mail)]
+        return [(one.mail, wanted_of(one.mail), one.had) for one in others]
 
     # --- without a hook -----------------------------------------------------------------------------------------------
 

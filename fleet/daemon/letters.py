@@ -37,6 +37,11 @@ def _content(mail: Mail) -> _Content:
     return _read(b"{" + mail.content)
 
 
+def regards(mail: Mail) -> str:
+    """Read the id of the message that this one answers; empty when it answers none."""
+    return _content(mail).re
+
+
 def letter_of(mail: Mail) -> Letter:
     """Show one message to the text."""
     content = _content(mail)

@@ -66,7 +66,7 @@ def message_of(args: Namespace) -> dict[str, Any]:
         words.insert(0, "*")
     if not 1 <= len(words) <= 2 or (words[0] == "-" and not args.all):
         raise UsageError("PEER and one TEXT, in quotes when it has spaces", hint="fleet send PEER 'several words'")
-    message: dict[str, Any] = {"to": words[0], "body": _text(words[1] if len(words) == 2 else "", args)}
+    message: dict[str, Any] = {"to": words[0], "body": text_of(words[1] if len(words) == 2 else "", args)}
     message |= {name: getattr(args, name) for name in _COPIED if getattr(args, name) is not None}
     if args.all:
         message.setdefault("type", "broadcast")
@@ -77,7 +77,8 @@ def message_of(args: Namespace) -> dict[str, Any]:
     return message
 
 
-def _text(word: str, args: Namespace) -> str:
+def text_of(word: str, args: Namespace) -> str:
+    """Give the text of a message: what was typed, or standard input for `-`. Raises UsageError for what is no UTF-8."""
     if word != "-":
         if any("\ud800" <= character <= "\udfff" for character in word):
             raise UsageError("TEXT is not UTF-8")

@@ -72,6 +72,12 @@ def _machine(command: Callable[..., Add]) -> None:
 
 def _mail(command: Callable[..., Add]) -> None:
     send_options(command("send", "mail:send", "hand over a message and wait for its receipt"))
+    add = command("ask", "ask:ask", "send a message and wait for the answer that regards it")
+    add("words", metavar="PEER TEXT|-", nargs="*", help="the addressee and the text; - reads standard input")
+    add("--timeout", metavar="S", default="300", help="how long to wait for the answer: seconds, 90s, 10m (default: 300)")
+    add("--agent", metavar="NAME", help="the agent it is meant for")
+    add("--type", metavar="T", default="query", choices=("query", "message", "task"), help="message type (default: query)")
+    add("--priority", choices=PRIORITIES, help="a higher one overtakes (default: normal)")
     add = command("inbox", "mail:inbox", "show what was not shown yet, oldest first, and mark it shown")
     add("--follow", action="store_true", help="go on showing what comes in")
     add("--peek", action="store_true", help="mark nothing")

@@ -5,7 +5,7 @@ Every method runs inside Database.transaction(); none commits. receive() and put
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -66,6 +66,7 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
 SELECT = """SELECT row, id, sender, type, priority, status, level, received, exp, shown_at, done_at, session, road,
                     digest, content FROM inbox """
 _OF_TYPES = "WHERE status = 0 AND row > ? AND type IN (SELECT value FROM carray(?)) ORDER BY row LIMIT ?"
+_REPLIES = "WHERE sender = ? AND type = 'reply' ORDER BY received DESC, row DESC LIMIT 1000"
 _SHOW = """UPDATE inbox SET status = 1, shown_at = ?, session = ?, owed = pid <> '' WHERE id = ? AND status = 0
            RETURNING id"""
 _DO = "UPDATE inbox SET status = 2, done_at = ?, owed = pid <> '' WHERE id = ? AND status < 2 RETURNING id"
@@ -134,6 +135,11 @@ class Inbox:
     def unread_of(self, types: Sequence[str], after: int, limit: int) -> list[Mail]:
         """List mail of some types that nobody was shown, of rows above `after`, oldest first."""
         return self._select(_OF_TYPES, (after, apsw.carray(tuple(types)), limit))
+
+    def replies(self, sender: str) -> Iterator[Mail]:
+        """Go through the latest 1000 replies of one peer, the latest first, whatever their state."""
+        for values in self._conn.execute(SELECT + _REPLIES, (sender,)):
+            yield mail_of(values)
 
     def get(self, id: str) -> Mail | None:
         """Find a message by its id; the first that came, should two senders have used the same."""

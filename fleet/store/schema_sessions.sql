@@ -30,3 +30,6 @@ CREATE TABLE showing (
 CREATE INDEX showing_open ON showing (session) WHERE shown = 0;
 -- What is old enough to be forgotten.
 CREATE INDEX showing_offered ON showing (offered);
+
+-- The replies of one peer, for whoever waits for one.
+CREATE INDEX inbox_reply ON inbox (sender, received) WHERE type = 'reply';
