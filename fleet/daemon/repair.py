@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Step = dict[str, Any]
 PAUSE = 60.0  # seconds between two equal repairs that peers ask for
 ANSWER = 10.0  # seconds a peer has to say what came of it; longer and the probe tells
+ASKED_FOR = 30.0  # seconds after which a request is worth nothing: the road is asked again long before
 PROBE = 2.0  # deadline of a proving ping
 RESTART = 30.0  # a daemon stops, settling what is under way, and starts
 AGAIN = 1.0  # between two probes of a road that is being mended
@@ -84,7 +85,7 @@ class Repairs:
         """Ask a peer to mend its side, over whatever road works; gives what it says came of it."""
         node = self._node
         body = repairs.write(repairs.hints_for(roads))
-        wanted = Submission(to=peer, body=body, type=repairs.TYPE, priority="high", ttl=node.settings.healing.wait_l2)
+        wanted = Submission(to=peer, body=body, type=repairs.TYPE, priority="high", ttl=ASKED_FOR)
         (answer,) = await node.mail.submit([wanted])
         what = f"ask {peer} to mend its side"
         if "error" in answer or answer["state"] == "refused":

@@ -140,6 +140,24 @@ async def test_the_status_says_what_became_of_the_parcel(world: HttpWorld) -> No
         assert (b"Retry-After: 3\r\n" in response) == (expected == 503)
 
 
+async def test_reconnecting_hangs_up_the_lines_that_rest_and_dials_anew(world: HttpWorld) -> None:
+    async with listening(world, answering(ECHO)):
+        assert await world.send(b"x", LONG) == Outcome.replied(b"yes")
+        (pool,) = world.here._lines._pools.values()
+        (rested,) = pool.idle
+        await world.here.reconnect()
+        assert not rested.is_open() and world.here._lines._pools == {}
+        assert await world.send(b"x", LONG) == Outcome.replied(b"yes")
+
+
+async def test_reconnecting_opens_a_door_that_never_opened() -> None:
+    door = made()
+    assert door.bound is None
+    await door.reconnect()
+    assert door.bound is not None
+    await door.close()
+
+
 async def test_until_somebody_listens_the_door_is_busy(world: HttpWorld) -> None:
     response = await world.raw(post(b"x"))
     assert status(response) == 503 and b"Retry-After: 1\r\n" in response

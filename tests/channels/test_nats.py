@@ -157,6 +157,17 @@ async def test_a_killed_broker_fails_what_is_in_flight_at_once_and_the_road_come
         assert await world.when_back() == Outcome.replied(b"yes")
 
 
+async def test_reconnecting_makes_another_connection_that_carries(world: NatsWorld) -> None:
+    async with listening(world, answering(ECHO)):
+        assert await world.when_back() == Outcome.replied(b"yes")
+        before = world.here._keeper.client
+        await world.here.reconnect()
+        async with asyncio.timeout(AT_ONCE):
+            while world.here._keeper.client in (None, before):
+                await asyncio.sleep(0.01)
+        assert await world.when_back() == Outcome.replied(b"yes")
+
+
 async def test_nothing_is_buffered_for_a_broker_that_is_away(world: NatsWorld) -> None:
     collector = Collector()
     async with listening(world, collector):

@@ -77,6 +77,21 @@ def test_a_message_takes_its_roads_in_this_order(roads: str, expected: str) -> N
     assert planned(roads) == expected
 
 
+def test_a_proof_older_than_its_layers_failure_is_no_proof() -> None:
+    failed = Road("nats", TRAITS["nats"], Link(health=Health.BROKEN, proven_at=1.0, failed_at=9.0), "tailnet")
+    before = Road("http", TRAITS["http"], Link(proven_at=8.0), "tailnet")
+    since = Road("http", TRAITS["http"], Link(proven_at=10.0), "tailnet")
+    other = Road("ssh", TRAITS["ssh"], Link(proven_at=1.0), "ssh key")
+    assert [step.channel for step in plan([failed, before, other], Wish(MESSAGE))] == ["ssh", "http"]
+    assert [step.channel for step in plan([failed, since, other], Wish(MESSAGE))] == ["http", "ssh"]
+
+
+def test_who_suspects_himself_gives_a_road_that_failed_more_time() -> None:
+    slow = Road("nats", TRAITS["nats"], Link(health=Health.DEGRADED, proven_at=1.0), stretch=policy.STRETCH)
+    (step,) = plan([slow], Wish(MESSAGE))
+    assert step.deadline == policy.DEADLINE_DEGRADED * policy.STRETCH
+
+
 ALL = "cloud nats http relay seed ssh wol git text"
 
 
