@@ -1,12 +1,16 @@
 """Mail between two machines as the agent programs live it: in what they send to their model, once, and answered."""
 
+import json
 import shlex
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fleet.faces import parser
 from tests.ide.conftest import FLEET, Sit
 from tests.ide.seats import SEATS, Claude, Codex, Seat
-from tests.ide.standin import Asked, Call, Say
+from tests.ide.standin import Answer, Asked, Call, Say, Use
 from tests.support.nodes import Node, until
 
 pytestmark = [pytest.mark.tier("ide"), pytest.mark.timeout(300)]
@@ -90,14 +94,36 @@ def by_shell(name: str, id: str) -> Call:
     return Call(tool, {argument: line})
 
 
+# The tool joins as soon as the grammar has `fleet mcp`.
+WAYS: dict[str, Callable[[str, str], Answer]] = {
+    "command": lambda name, id: lambda asked: Say("answered") if asked.results else by_shell(name, id),
+    **({"tool": lambda name, id: Use("fleet_reply", id, ANSWER)} if "mcp" in parser.build()[1] else {}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SEATS)
-def test_the_agent_answers_with_a_command_and_the_sender_reads_it(pair: tuple[Node, Node], sit: Sit, name: str) -> None:
+def test_the_agent_answers_and_the_sender_reads_it(pair: tuple[Node, Node], sit: Sit, name: str, way: str) -> None:
     a, b = pair
     seat, id = sit(name), deliver(a, b)
-    seat.model.answer = lambda asked: Say("answered") if asked.results else by_shell(name, id)
+    seat.model.answer = WAYS[way](name, id)
     seat.say("answer the mail")
-    assert until(lambda: a.ok("inbox"), "the answer is in a's inbox")[0]["body"] == ANSWER
-    assert seat.model.asked[-1].results
+    answer = until(lambda: a.ok("inbox"), "the answer is in a's inbox")[0]
+    assert (answer["body"], answer["re"], answer["from"]) == (ANSWER, id, "b")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SEATS)
+def test_a_question_comes_back_answered(pair: tuple[Node, Node], sit: Sit, name: str, way: str) -> None:
+    a, b = pair
+    seat = sit(name)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(a.ok, "ask", "b", BODY, "--timeout", "60")
+        id = until(lambda: next((id for id, body in b.arrived().items() if body == BODY), ""), "the question arrives")
+        seat.model.answer = WAYS[way](name, id)
+        seat.say("answer the mail")
+        found = asking.result(60)
+    assert ANSWER in json.dumps(found["reply"]) and found["id"] == id
 
 
 # ── awake ────────────────────────────────────────────────────────────────────────────────────────────────────────────
