@@ -61,6 +61,7 @@ class Kind:
     ttl: float = policy.TTL
     confirm: bool = True  # a receipt is expected; False = wished
     answer: str = "receipt"  # what the sender may expect beside the receipt
+    session: bool = False  # it waits at a chief while no agent session is open at the addressee
 
 
 _DIRECT = ("nats",)
@@ -75,7 +76,7 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         for kind in (
             Kind("message"),
             Kind("context", _SHARED),
-            Kind("task", _KEPT, trust=3, ttl=policy.TTL_COMMAND, answer="receipt, later done"),
+            Kind("task", _KEPT, trust=3, ttl=policy.TTL_COMMAND, answer="receipt, later done", session=True),
             Kind("reply", _NEAR, then_all=True),
             Kind("alert", _DIRECT, tries=3),
             Kind("broadcast", _DIRECT, tries=1, ttl=policy.TTL_BROADCAST, confirm=False),

@@ -34,6 +34,7 @@ FINAL_BAD = frozenset({Fate.EXPIRED, Fate.CLOSED})
 SEQ_USED = "seq used"
 STALE_INC = "stale inc"
 WINDOW_FULL = "window full"
+NO_SESSION = "no session"
 RE_SEAL = "re-seal"
 Reason = Annotated[str, Meta(max_length=512)]
 

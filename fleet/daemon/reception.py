@@ -23,13 +23,14 @@ from fleet.daemon.paths import Paths, paths_of, prepare
 from fleet.daemon.settings import Settings
 from fleet.engine.at_once import AtOnce
 from fleet.engine.conduct import Conduct
+from fleet.engine.ears import Ears
 from fleet.engine.gossip import Gossip
 from fleet.engine.hops import Hops
 from fleet.engine.identity import Identity
 from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opened, Opener
-from fleet.engine.receiver import BUSY, Ears, Receiver
+from fleet.engine.receiver import BUSY, Receiver
 from fleet.engine.roster import Roster
 from fleet.engine.screening import Screening
 from fleet.engine.settling import settle_late

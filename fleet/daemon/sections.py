@@ -167,6 +167,7 @@ KIND_KEYS: Mapping[str, Key] = MappingProxyType(
         "tries": Key(rules.number(0, 1000), 0),
         "confirm": Key(rules.FLAG, True),
         "ttl": Key(rules.duration(1, 366 * DAY), policy.TTL),
+        "session": Key(rules.FLAG, False),
     }
 )
 

@@ -13,6 +13,7 @@ from fleet.core.envelope import kind_of
 from fleet.core.peer import Peer
 from fleet.daemon import machine
 from fleet.daemon.agents import Agents
+from fleet.daemon.attendance import admission_of
 from fleet.daemon.auditing import Auditing
 from fleet.daemon.beating import heartbeats_of
 from fleet.daemon.clockwatch import ClockWatch
@@ -25,7 +26,6 @@ from fleet.daemon.membership import finish_renewal, load_identity
 from fleet.daemon.notices import Notices, show_on_desktop
 from fleet.daemon.oversight import Oversight, conduct_of
 from fleet.daemon.paths import Paths
-from fleet.daemon.quota import quota_of
 from fleet.daemon.reach import Reach
 from fleet.daemon.recollection import recollect
 from fleet.daemon.repair import Repairs
@@ -41,6 +41,7 @@ from fleet.daemon.watchdog import Watchdog
 from fleet.engine.attempt import Attempts, supervise
 from fleet.engine.cascade import Cascade
 from fleet.engine.custodian import Custodian, Means
+from fleet.engine.ears import Ears
 from fleet.engine.gossip import Gossip
 from fleet.engine.hands import Hands
 from fleet.engine.healer import Healer
@@ -48,7 +49,7 @@ from fleet.engine.hops import Hops
 from fleet.engine.introductions import Introductions
 from fleet.engine.links import Links
 from fleet.engine.opening import Opener
-from fleet.engine.receiver import Ears, Receiver
+from fleet.engine.receiver import Receiver
 from fleet.engine.returns import Returns
 from fleet.engine.roster import Roster
 from fleet.engine.screening import Screening
@@ -193,7 +194,7 @@ class Node:
         self.clock.on_turn = self.exchange.clock_turned
         self.mail.room_left = lambda: self.upkeep.room_left
         self.agents = Agents(self, real=self._given is None)
-        self.receiver.admit = quota_of(self).admit
+        self.receiver.admit = admission_of(self)
         self.watchdog = Watchdog(self, lambda: self.clock.reason if self.clock.unsure() else "")
 
     def _ears(self, opener: Opener) -> Ears:

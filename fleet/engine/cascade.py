@@ -177,6 +177,8 @@ class Cascade:
         if attempt.homeless:
             self._links.without_address(attempt.peer, attempt.channel)
         evidence = EFFECTS[attempt.result].link
+        if attempt.result is Result.DEFERRED and attempt.retry_after:
+            return  # busy: somebody is there and says so, and pings will tell whether he lies
         if evidence is not None:
             self._links.credit(
                 attempt.peer, attempt.channel, evidence,

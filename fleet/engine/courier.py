@@ -17,7 +17,7 @@ from fleet.engine.cascade import Journey
 from fleet.engine.dispatch import Batch, Dispatch, Pick, Room
 from fleet.engine.hands import Hands
 from fleet.engine.identity import Order, write_parcel
-from fleet.engine.settling import Settlement, settle
+from fleet.engine.settling import AWAY, CHIEF, Settlement, settle
 from fleet.engine.walks import Walks
 from fleet.errors import Barred, DiskFull, FleetError
 from fleet.store import Store
@@ -226,9 +226,14 @@ class Courier:
         changes = []
         for attempt in journey.taken:
             until = now + int(patience(attempt.channel, self._hands.patience) * 1000)
+            waits = attempt.channel == CHIEF  # what waits there for a session waits to its end
             changes += [
-                Change(row.row, Event.TAKEN, lease=batch.number, road=attempt.channel, until=until) for row in left
-            ]
+                Change(
+                    row.row, Event.TAKEN, lease=batch.number, road=attempt.channel,
+                    until=row.exp if waits and row.reason == AWAY else until,
+                )
+                for row in left
+            ]  # fmt: skip
         if journey.taken:
             return changes
         reason = journey.reason

@@ -22,6 +22,7 @@ from fleet.engine.links import Links
 from fleet.engine.outbound import outbound
 from fleet.engine.roster import Roster
 from fleet.engine.screening import Screening
+from fleet.engine.settling import AWAY, CHIEF
 from fleet.engine.world import World
 from fleet.store import Store
 from fleet.store.audit_mail import record_content
@@ -191,7 +192,7 @@ class Dispatch:
         same: list[Row] = []
         for row in rows:
             held = frozenset(road for road, until in row.taken.items() if until > now) if row.taken else frozenset()
-            key = (row.type, row.pin, held)
+            key = (row.type, row.pin or (CHIEF if row.reason == AWAY else ""), held)
             steps = plans.get(key)
             if steps is None:
                 steps = plans[key] = self.plan_for(peer, *key)

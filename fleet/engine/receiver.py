@@ -6,66 +6,30 @@ filed it; a full disk or a full queue answers `busy`, which proves nothing to an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from fleet.core import policy
 from fleet.core.channel import Answer, AnswerKind, Deliver
-from fleet.core.envelope import Kind, overcharges
+from fleet.core.envelope import overcharges
 from fleet.core.health import Evidence
 from fleet.core.parcel import ParcelType
 from fleet.core.peer import Peer
-from fleet.core.receipt import RE_SEAL, Fate, Heartbeat, Receipt, read_heartbeat, read_ping, read_receipt
+from fleet.core.receipt import RE_SEAL, Fate, Receipt, read_heartbeat, read_ping, read_receipt
 from fleet.core.sealing import kid_of
 from fleet.core.trust import Level
-from fleet.engine.conduct import Conduct
-from fleet.engine.gossip import Gossip, Letter
-from fleet.engine.hops import Hops
+from fleet.engine.ears import Ears
+from fleet.engine.gossip import Letter
 from fleet.engine.identity import Order, system_item, write_parcel
 from fleet.engine.inbound import House, Inbound
-from fleet.engine.introductions import Introductions
-from fleet.engine.links import Links
-from fleet.engine.opening import Opened, Opener
-from fleet.engine.roster import Learned, Roster
-from fleet.engine.screening import Screening
+from fleet.engine.opening import Opened
+from fleet.engine.roster import Learned
 from fleet.engine.turns import Turn, Turns
-from fleet.engine.world import World
-from fleet.engine.writer import Writer
 from fleet.errors import Barred, Busy, Malformed, StoreError, Unopened, WireError
 from fleet.store import Store
 from fleet.store.inbox import Arrival, Copy, Received
 
-
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """What the receiver works with and whom it tells; made once in daemon/service.py."""
-
-    roster: Roster
-    opener: Opener
-    hops: Hops
-    introductions: Introductions
-    writer: Writer
-    links: Links
-    gossip: Gossip
-    world: World
-    kinds: Mapping[str, Kind]
-    limit: int  # bytes of body
-    conduct: Conduct
-    screening: Screening
-    clock_unsure: Callable[[], bool]  # then nothing is called expired
-    on_mail: Callable[[str, int, bool], None]  # sender, how much of it is new, whether a query or reply is among it
-    on_owed: Callable[[str], None]
-    on_heard: Callable[[str], None]
-    relay: Callable[[Opened], Awaitable[Answer]]  # what is for another node
-    on_certificate: Callable[[Peer, list[bytes], bool], Awaitable[None]]  # …, signed with the peer's key in force
-    on_receipt: Callable[[Peer, Receipt, str], Awaitable[None]]
-    on_beat: Callable[[Peer, Heartbeat, int], Awaitable[None]]  # …, when it was signed
-    count: Callable[[str], None]
-    proof: Callable[[str, str, str], None]  # peer, word, reason: its key signed what is provably false
-    log: Callable[..., None]
-
-
+Admit = Callable[[str, list[Arrival], bool], list[Arrival]]  # …, whether a chief brought it; may raise Busy
 NOTHING = Answer(AnswerKind.NONE)
 CUSTODY = Answer(AnswerKind.CUSTODY)
 BUSY = Answer(AnswerKind.BUSY, retry_after=policy.BUSY_RETRY)
@@ -80,7 +44,7 @@ class Receiver:
         self._ears = ears
         self._under_way = 0
         self._turns = Turns()  # one parcel is opened while the one before it is committed
-        self.admit: Callable[[str, list[Arrival]], list[Arrival]] = lambda sender, arrivals: arrivals
+        self.admit: Admit = lambda sender, arrivals, relayed: arrivals
         self._latest: dict[str, int] = {}  # per peer, the ts of the newest system parcel: older ones prove no life
 
     def deliver_for(self, road: str, *, framed: bool, replies: bool) -> Deliver:
@@ -173,7 +137,7 @@ class Receiver:
             opened.peer.id, header.pid, road, header.inc, header.low, owed=not replies, level=regard.level,
             hops=len(opened.via), limits=conduct.default, at=conduct.time(),
         )  # fmt: skip
-        arrivals = self.admit(opened.peer.id, arrivals)
+        arrivals = self.admit(opened.peer.id, arrivals, bool(opened.via))
         filing = ears.writer.post(lambda store: store.inbox.receive(copy, arrivals, now), alone=True)
         turn.end()
         received = await filing

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fleet.core.lifecycle import Event, State
-from fleet.core.receipt import GOOD, SEQ_USED, STALE_INC, Entry, Fate, Receipt
+from fleet.core.receipt import GOOD, NO_SESSION, SEQ_USED, STALE_INC, Entry, Fate, Receipt
 from fleet.store import Store
 from fleet.store.outbox import Applied, Change, Row
 
 _REACHED = {Fate.SHOWN: State.SHOWN, Fate.DONE: State.DONE}
+AWAY = f"later: {NO_SESSION}"  # the reason of a row that waits for a session at the addressee
+CHIEF = "relay"  # … by this road
 LATER_DEFAULT = 5.0  # seconds, for a signed "later" that names no time
 
 
@@ -65,6 +67,8 @@ def _bad(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt) -
         return Change(row.row, Event.REFUSE, reason=f"the peer: {entry.reason}")
         made.refused += 1
     due = now + int((entry.retry_after or LATER_DEFAULT) * 1000)
+    if entry.fate is Fate.LATER and entry.reason == NO_SESSION:  # a chief keeps it until somebody is there
+        return Change(row.row, Event.LATER, due=now, road=receipt.road, reason=AWAY)
     if entry.fate is Fate.LATER:
         return Change(row.row, Event.LATER, due=due, road=receipt.road, reason=f"later: {entry.reason}")
     if entry.fate is Fate.CLOSED and entry.reason in (SEQ_USED, STALE_INC):

@@ -212,7 +212,8 @@ def test_every_kind_is_what_the_mission_says(
     word: str, roads: tuple[str, ...], then_all: bool, trust: int, tries: int, ttl: float, confirm: bool, answer: str
 ) -> None:
     kind = Kind(
-        word, roads=roads, then_all=then_all, trust=trust, tries=tries, ttl=ttl, confirm=confirm, answer=answer
+        word, roads=roads, then_all=then_all, trust=trust, tries=tries, ttl=ttl, confirm=confirm, answer=answer,
+        session=word == "task",
     )  # fmt: skip
     assert KINDS[word] == kind
 
