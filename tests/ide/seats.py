@@ -34,6 +34,7 @@ class Seat:
     more: Mapping[str, str] = field(default_factory=dict)  # of the environment: FLEET_HOME
     name: ClassVar[str] = ""
     settings: ClassVar[tuple[tuple[str, str], ...]] = ()
+    awaits_tools: bool = False  # a busy machine may take longer to start a server than Codex waits before its first turn
     told: Sequence[str] = ()  # what the program said last, line by line
 
     def settle(self) -> None:
@@ -137,6 +138,8 @@ class Codex(Seat):
     def command(self, prompt: str, resume: str) -> list[str]:
         trusted = ["--dangerously-bypass-hook-trust", "--dangerously-bypass-approvals-and-sandbox"]
         words = ["codex", "exec", "--skip-git-repo-check", *trusted, "--json"]
+        if self.awaits_tools:
+            words += ["-c", "mcp_servers.fleet.required=true", "-c", "mcp_servers.fleet.startup_timeout_sec=60"]
         return [*words, *(["resume", resume] if resume else []), prompt]
 
     def open(self, *words: str) -> Terminal:

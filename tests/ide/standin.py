@@ -64,6 +64,7 @@ class Use:
     id: str
     text: str
     used: bool = False
+    looks: int = 30
 
     def __call__(self, asked: Asked) -> Say | Call:
         """Look for the tool, use it, be done."""
@@ -74,6 +75,9 @@ class Use:
         hidden = re.findall(rf"\bmcp__\w*{self.tool}\b", asked.spoken)
         if not found and hidden and "ToolSearch" in asked.tools:
             return Call("ToolSearch", {"query": f"select:{hidden[0]}"})
+        if not found and "Bash" in asked.tools and self.looks > 0:  # Claude Code starts its servers beside the first turn
+            self.looks -= 1
+            return Call("Bash", {"command": "sleep 1"})
         return Say("done")
 
     def _arguments(self, schema: Mapping[str, Any]) -> dict[str, str]:

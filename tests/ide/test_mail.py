@@ -106,6 +106,7 @@ WAYS: dict[str, Callable[[str, str], Answer]] = {
 def test_the_agent_answers_and_the_sender_reads_it(pair: tuple[Node, Node], sit: Sit, name: str, way: str) -> None:
     a, b = pair
     seat, id = sit(name), deliver(a, b)
+    seat.awaits_tools = way == "tool"
     seat.model.answer = WAYS[way](name, id)
     seat.say("answer the mail")
     answer = until(lambda: a.ok("inbox"), "the answer is in a's inbox")[0]
@@ -117,6 +118,7 @@ def test_the_agent_answers_and_the_sender_reads_it(pair: tuple[Node, Node], sit:
 def test_a_question_comes_back_answered(pair: tuple[Node, Node], sit: Sit, name: str, way: str) -> None:
     a, b = pair
     seat = sit(name)
+    seat.awaits_tools = way == "tool"
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(a.ok, "ask", "b", BODY, "--timeout", "60")
         id = until(lambda: next((id for id, body in b.arrived().items() if body == BODY), ""), "the question arrives")
