@@ -14,7 +14,7 @@ from fleet.core import policy
 from fleet.core.envelope import KINDS
 from fleet.core.peer import merge
 from fleet.daemon.paths import Paths, paths_of
-from fleet.daemon.sections import PEER_KEYS, PEER_ROADS, ROADS
+from fleet.daemon.sections import KIND_KEYS, PEER_KEYS, PEER_ROADS, ROADS
 from fleet.daemon.settings import Settings, check, load, parse
 from fleet.errors import FleetError, SettingsError
 
@@ -66,7 +66,7 @@ def test_the_printed_table_of_types_is_the_codes() -> None:
 
 def test_the_printed_configuration_holds_every_setting_and_nothing_else() -> None:
     printed = {key for key, _, origin in read((CONFIG / "fleet.toml").read_text()).items() if origin != "default"}
-    kinds = {f"types.{word}.{key}" for word in KINDS for key in ("channels", "tries", "confirm", "ttl")}
+    kinds = {f"types.{word}.{key}" for word in KINDS for key in KIND_KEYS}
     assert printed == {key for key, _, _ in read().items()} | kinds
 
 
