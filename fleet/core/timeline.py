@@ -22,5 +22,5 @@ def reckon(last: Mark | None, boot: str, steady: float, wall: int) -> Mark:
     if last is None:
         return Mark(boot, steady, wall)
     if last.boot == boot and steady >= last.steady:
-        return Mark(boot, steady, last.time + int((steady - last.steady) * 1000))
+        return Mark(boot, steady, last.time + round((steady - last.steady) * 1000))
     return Mark(boot, steady, max(last.time, wall))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import calm, faults, identity, kill, net, soak
+from tests.campaign import calm, faults, gates, identity, kill, net, soak
 from tests.campaign.sim import Homes, Report, run_schedule
 
 LEDGER = Path(__file__).with_name("ledger.jsonl")
 # They read their own words.
-OWN: dict[str, Callable[[list[str]], int]] = {"calm": calm.main, "kill": kill.main, "net": net.main, "soak": soak.main}
+OWN: dict[str, Callable[[list[str]], int]] = {
+    "calm": calm.main, "gates": gates.main, "kill": kill.main, "net": net.main, "soak": soak.main,
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> int:
     fault = commands.add_parser("faults", help="every seeded fault must be caught")
     fault.add_argument("names", nargs="*")
     commands.add_parser("kill", add_help=False, help="kill -9 of real daemons under load")
+    commands.add_parser("gates", add_help=False, help="trust, budget and breaker against their models")
     commands.add_parser("identity", add_help=False, help="flipped bits and forgeries, all of them")
     commands.add_parser("net", add_help=False, help="weather between real hosts in namespaces; needs root")
     commands.add_parser("calm", add_help=False, help="no false BROKEN on a loaded healthy host; needs root")

@@ -3,7 +3,18 @@
 import pytest
 
 from fleet.core.breaker import (
-    CLOSED, CODES, TABLE, Breaker, Rules, Signal, State, counts, eligible_at, sample, step, weigh,
+    CLOSED,
+    CODES,
+    TABLE,
+    Breaker,
+    Rules,
+    Signal,
+    State,
+    counts,
+    eligible_at,
+    sample,
+    step,
+    weigh,
 )  # fmt: skip
 from fleet.daemon.sections import Breaker as Section
 
@@ -25,10 +36,10 @@ def filled(good: int, bad: int, time: int = T, start: Breaker = CLOSED) -> Break
 
 def test_the_figures_are_those_of_the_settings() -> None:
     section = Section()
-    assert RULES == Rules(
+    assert Rules(
         section.micro_usd, int(section.usd_window * 1000), section.ratio, int(section.ratio_window * 1000), section.samples,
         int(section.eligible_after * 1000), int(section.evict_after * 1000),
-    )  # fmt: skip
+    ) == RULES  # fmt: skip
     assert (RULES.micro_usd, RULES.usd_window, RULES.ratio, RULES.ratio_window, RULES.samples) == (
         5_000_000, DAY, 0.5, HOUR, 50,
     )  # fmt: skip

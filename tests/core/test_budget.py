@@ -3,7 +3,18 @@
 import pytest
 
 from fleet.core.budget import (
-    NOTHING, Limits, Shortage, Spent, check, costs, debit, dollars, in_force, left, micro_dollars, span,
+    NOTHING,
+    Limits,
+    Shortage,
+    Spent,
+    check,
+    costs,
+    debit,
+    dollars,
+    in_force,
+    left,
+    micro_dollars,
+    span,
 )  # fmt: skip
 from fleet.core.envelope import FREE, Cost
 from fleet.core.submission import cost_of

@@ -31,7 +31,7 @@ FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 NOBODY = sealing.signing_key(b"a key of nobody at all, 32 bytes")
 BESIDE = ("reserve.json", "audit.json")  # they remember, they open nothing
 TRUTH = ("outbox", "content", "inbox", "turned_away", "window", "sender", "level", "counter", "frame", "revocation",
-         "words", "invite", "custody", "meta")  # fmt: skip
+         "words", "invite", "custody", "meta", "budget", "purse", "spending")  # fmt: skip
 # what links, attempts and notices say is evidence, not truth
 
 Test = Callable[[Path], Awaitable[None]]

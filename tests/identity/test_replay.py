@@ -244,6 +244,13 @@ async def test_twelve_false_receipts_leave_the_outbox_row_open(home: Path) -> No
             gained = {key for key, n in node.exchange.counters.items() if n > counted.get(key, 0)} - {"settled"}
             quiet = name.split()[0] in ("5", "8", "10", "12")  # may be honest: long forgotten, late, or for a chief to keep
             assert gained or quiet, name
+        for liar in "bc":  # each signed two of these at least
+            peer = node.roster.get(liar)
+            assert peer is not None
+            assert node.conduct.level(peer) == 0
+            await node.oversight.set_trust(liar, 2, "it is our own test")
+        if fleet.state("a", first) == "refused":  # by our own gate, towards a peer of level 0
+            await node.mail.retry(first)
         fleet.net.sky.clear()
         await fleet.until(lambda: fleet.state("a", first) == "received")
         await honest_still_flows(fleet)
