@@ -64,18 +64,14 @@ def question(call: Caller, message: Mapping[str, Any], timeout: float, session: 
         standing, code = call.post(message, "none", 0.0)
     except NoDaemon:
         standing, code = call.house.accept(message, "none")
-        return _over(standing, code or NOT_YET)
+        code = code or NOT_YET
+    if "error" in standing:
+        raise Told(standing["error"])
     if code:
-        return _over(standing, code)
+        return Asked(standing, None, code)
     found = await_answer(call, standing["id"], message["to"], session, began + timeout)
     answer = found.pop("answer")
     return Asked(found, answer, DONE if answer else exit_of(found, "none") or NOT_YET)
-
-
-def _over(standing: dict[str, Any], code: int) -> Asked:
-    if "error" in standing:
-        raise Told(standing["error"])
-    return Asked(standing, None, code)
 
 
 def await_answer(call: Caller, id: str, peer: str, session: str, until: float) -> dict[str, Any]:

@@ -255,6 +255,10 @@ def _care(command: Callable[..., Add]) -> None:
 
 
 def _programs(command: Callable[..., Add]) -> None:
+    add = command("mcp", "mcp.command:mcp", "serve the tools for agents (MCP) on standard input and output")
+    add("--http", action="store_true", help="as streamable HTTP on loopback, with the token of run/token")
+    add("--port", metavar="N", type=int, default=8858, help="of --http; 0: any (default: 8858)")
+    add("--cost", action="store_true", help="say what the tools cost in context, serve nothing")
     for name, words in (("install", "bring hooks, tools and skills to the agent programs"), ("uninstall", "take them away")):
         add = command(name, f"install:{name}", f"{words}: claude, codex, gemini, cursor, vscode")
         add("--ide", metavar="NAME[,NAME]", help="these programs (default: those that are here; uninstall: all)")

@@ -20,7 +20,7 @@ from fleet.core.healing import Level
 from fleet.daemon.letters import for_people, for_session
 from fleet.daemon.sessions import Event
 from fleet.errors import NoDaemon, NotFound, UsageError
-from fleet.faces import answering, asked, overseeing, sitting, views
+from fleet.faces import asked, inquiries, overseeing, sitting, views
 from fleet.faces.doctor import patients
 from fleet.faces.doctor.round import go_round
 from fleet.store import Store
@@ -266,7 +266,7 @@ VERBS: dict[str, Verb] = {
     "tunnel_close": Verb(asked.To, _tunnel_close),
     "nudge": Verb(asked.Nudge, _nudge, lambda house, words: {"taken_in": house.take_in_seeds()}),
     "stop": Verb(asked.Words, _stop),
-    "answer": Verb(answering.Awaited, answering.live, answering.still, patient=True),
+    **inquiries.verbs(Verb),
     **overseeing.verbs(Verb),
 }
 
