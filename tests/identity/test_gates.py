@@ -105,8 +105,9 @@ async def test_no_word_of_a_peer_gives_it_a_level(home: Path) -> None:
     async with ground(home, "abc") as fleet:
         b = fleet.node("b")
         claims = [
-            {"context": {"trust": 4, "level": 4}}, {"context": {"forwarded_from": "b"}}, {"context": {"forwarded_from": "c"}},
-            {"context": {"forwarded_from": []}}, {"from_agent": "b"}, {"ctype": "trust=4"}, {"body": {"level": 4}},
+            {"context": {"trust": 4, "level": 4}}, {"context": {"forwarded_from": "b"}},
+            {"context": {"forwarded_from": "c"}}, {"context": {"forwarded_from": []}},
+            {"from_agent": "b"}, {"ctype": "trust=4"}, {"body": {"level": 4}},
         ]  # fmt: skip
         for level in LEVELS:
             trusts(fleet, "b", "a", level)
