@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fleet.core import canonical, trust
+from fleet.core import canonical, repairs, trust
 from fleet.core.clock import UNSURE
 from fleet.core.envelope import Envelope, Kind, content, digest, kind_of, read
 from fleet.core.gates import Case, Direction, Verdict, judge
@@ -39,7 +39,7 @@ class Inbound:
         self._house = house
         self._peer = peer
         self._regard = regard
-        self._said: dict[tuple[str, bool, int], str] = {}
+        self._said: dict[tuple[str, bool, int, int], str] = {}
 
     def arrival(self, item: bytes) -> Arrival:
         """Read one envelope and say what the gates say of it. Raises Malformed."""
@@ -68,10 +68,12 @@ class Inbound:
         """Give the reason for which an envelope is refused; empty when it is not."""
         body, house, peer = envelope.body, self._house, self._peer
         size = len(body) if isinstance(body, str) else len(canonical.encode(body))
-        key = (envelope.type, size > house.limit, level)
+        least = repairs.level_of(body) if envelope.type == repairs.TYPE else -1
+        key = (envelope.type, size > house.limit, level, least)
         said = self._said.get(key)
         if said is None:
             kind = kind_of(envelope.type, house.kinds)
+            kind = kind if least < 0 else replace(kind, trust=least)
             case = Case(
                 Direction.IN, kind, size, house.limit, peer.id, True, peer.enabled, level, self._regard.breaker,
                 self._regard.why,

@@ -64,8 +64,8 @@ def _apply(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt,
 def _bad(made: Settlement, row: Row, entry: Entry, now: int, receipt: Receipt) -> Change:
     """Say what a "no" does; whatever it is, the road that brought the copy does not hold it any more."""
     if entry.fate is Fate.REFUSED:
-        return Change(row.row, Event.REFUSE, reason=f"the peer: {entry.reason}")
         made.refused += 1
+        return Change(row.row, Event.REFUSE, reason=f"the peer: {entry.reason}")
     due = now + int((entry.retry_after or LATER_DEFAULT) * 1000)
     if entry.fate is Fate.LATER and entry.reason == NO_SESSION:  # a chief keeps it until somebody is there
         return Change(row.row, Event.LATER, due=now, road=receipt.road, reason=AWAY)
