@@ -106,10 +106,10 @@ def read(kind: type[msgspec.Struct], given: dict[str, Any], *, texts: bool = Fal
     try:
         return msgspec.convert(given, kind, strict=not texts)
     except msgspec.ValidationError as error:
-        word = given.get("id")
-        if isinstance(word, str) and not is_message_id(word):
-            raise UsageError(f"a message id is 32 hex digits, not {word!a}", hint="fleet outbox") from None
         what, _, where = str(error).partition(" - at ")
+        word = given.get("id")
+        if isinstance(word, str) and where.strip("`") == "$.id" and not is_message_id(word):
+            raise UsageError(f"a message id is 32 hex digits, not {word!a}", hint="fleet outbox") from None
         raise UsageError(f"{where.strip('`$.')}: {what.lower().replace('`', '')}" if where else what) from None
 
 
