@@ -170,10 +170,11 @@ class Exchange:
         await self._node.writer.run(lambda store: store.ledger.save_link(peer, channel, link, now))
 
     def mail_came(self, sender: str, count: int, asks: bool = True) -> None:
-        """New mail was filed; `asks` = a query or a reply may be among it."""
+        """New mail was filed; `asks` = some that the daemon itself reads may be among it."""
         self.count("received", count)
         self._node.agents.mail_came(asks=asks)
-        self._node.repairs.mail_came()
+        if asks:
+            self._node.repairs.mail_came()
         self.events.tell("mail", sender=sender, count=count)
 
     def applied(self, changes: Sequence[Applied]) -> None:

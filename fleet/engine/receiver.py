@@ -246,7 +246,7 @@ class Receiver:
             return NOTHING
 
 
-ASKING = frozenset({"query", "reply"})  # what the daemons ask each other comes as these types
+ASKING = frozenset({"query", "reply", "repair"})  # what the daemons themselves read of their inbox
 
 
 def _store(learned: Learned, now: int, store: Store) -> None:

@@ -65,7 +65,8 @@ class Mail(msgspec.Struct, frozen=True, gc=False):
 
 SELECT = """SELECT row, id, sender, type, priority, status, level, received, exp, shown_at, done_at, session, road,
                     digest, content FROM inbox """
-_OF_TYPES = "WHERE status = 0 AND row > ? AND type IN (SELECT value FROM carray(?)) ORDER BY row LIMIT ?"
+_OF_TYPES = """WHERE status = 0 AND type IN ('query', 'reply', 'repair') AND row > ?
+               AND type IN (SELECT value FROM carray(?)) ORDER BY row LIMIT ?"""  # the index inbox_asking, word by word
 _REPLIES = "WHERE sender = ? AND type = 'reply' ORDER BY received DESC, row DESC LIMIT 1000"
 _SHOW = """UPDATE inbox SET status = 1, shown_at = ?, session = ?, owed = pid <> '' WHERE id = ? AND status = 0
            RETURNING id"""
@@ -133,7 +134,7 @@ class Inbox:
         return self._select("WHERE status = 0 ORDER BY row LIMIT ?", (limit,))
 
     def unread_of(self, types: Sequence[str], after: int, limit: int) -> list[Mail]:
-        """List mail of some types that nobody was shown, of rows above `after`, oldest first."""
+        """List mail that the daemon itself reads and nobody was shown, of some types, above row `after`, oldest first."""
         return self._select(_OF_TYPES, (after, apsw.carray(tuple(types)), limit))
 
     def replies(self, sender: str) -> Iterator[Mail]:

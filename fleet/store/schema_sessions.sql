@@ -33,3 +33,6 @@ CREATE INDEX showing_offered ON showing (offered);
 
 -- The replies of one peer, for whoever waits for one.
 CREATE INDEX inbox_reply ON inbox (sender, received) WHERE type = 'reply';
+
+-- Unread mail that the daemon itself reads: few rows of many.
+CREATE INDEX inbox_asking ON inbox (row) WHERE status = 0 AND type IN ('query', 'reply', 'repair');
