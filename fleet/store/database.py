@@ -22,7 +22,8 @@ from fleet.store.upgrade import keep_copy
 BUSY_MS = 5_000  # how long another process's transaction is waited for
 CHECKPOINT_PAGES = 12_000  # 48 MiB of WAL, then a commit waits until it is folded into the file
 FOLD_PAGES = 4_000  # 16 MiB, so that a page written often is copied once; then it is folded in beside the commits
-CACHE_KIB = 8 * 1024
+CACHE_KIB = 8 * 1024  # of the connection that writes
+READ_CACHE_KIB = 2 * 1024  # of one that only looks
 FULL_BELOW = 256 * 1024  # bytes free; an I/O error on such a disk means that it is full: SQLite does not always say so
 STATEMENTS = 256  # prepared statements kept; the house has about 150
 
@@ -80,7 +81,7 @@ class Database:
         with _translated(path):
             conn = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=STATEMENTS)
             try:
-                _configure(conn, synchronous)
+                _configure(conn, synchronous, readonly=readonly)
                 _migrate(conn, path, migrations, readonly=readonly)
             except (apsw.Error, StoreError):
                 conn.close()
@@ -237,7 +238,7 @@ def _create(path: Path) -> None:
         raise refusal(error, path) from error
 
 
-def _configure(conn: apsw.Connection, synchronous: str) -> None:
+def _configure(conn: apsw.Connection, synchronous: str, *, readonly: bool) -> None:
     conn.set_busy_timeout(BUSY_MS)
     conn.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # without it some statements are compiled anew for each binding
     conn.pragma("journal_mode", "wal")
@@ -245,7 +246,7 @@ def _configure(conn: apsw.Connection, synchronous: str) -> None:
     conn.pragma("fullfsync", True)  # these two act on macOS only, where fsync leaves data in the drive
     conn.pragma("checkpoint_fullfsync", True)
     conn.pragma("foreign_keys", False)
-    conn.pragma("cache_size", -CACHE_KIB)
+    conn.pragma("cache_size", -(READ_CACHE_KIB if readonly else CACHE_KIB))
     conn.pragma("mmap_size", 0)
     conn.pragma("temp_store", "memory")
     conn.pragma("journal_size_limit", policy.WAL_LIMIT)

@@ -2,21 +2,25 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import calm, faults, gates, identity, kill, net, soak
+from tests.campaign import calm, crash, faults, gates, identity, kill, net, soak
+from tests.campaign.ledger import LEDGER, commit, first_new, note, progress
 from tests.campaign.sim import Homes, Report, run_schedule
 
-LEDGER = Path(__file__).with_name("ledger.jsonl")
-# They read their own words.
-OWN: dict[str, Callable[[list[str]], int]] = {
-    "calm": calm.main, "gates": gates.main, "kill": kill.main, "net": net.main, "soak": soak.main,
-}  # fmt: skip
+OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {  # they read their own arguments
+    "crash": (crash.main, "power cuts in the lives of two nodes, at every moment"),
+    "kill": (kill.main, "kill -9 of real daemons under load"),
+    "net": (net.main, "weather between real hosts in namespaces; needs root"),
+    "soak": (soak.main, "two daemons under a steady load for long: what grows"),
+    "calm": (calm.main, "no false BROKEN on a loaded healthy host; needs root"),
+    "gates": (gates.main, "trust, budget and breaker against their models"),
+    "identity": (identity.main, "flipped bits and forgeries, all of them"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -29,31 +33,17 @@ def main(arguments: list[str]) -> int:
     sim.add_argument("--nodes", type=_range, default=(3, 5), help="3-5")
     sim.add_argument("--messages", type=int, default=200)
     sim.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
+    sim.add_argument("--resume", action="store_true", help="go on behind the seeds in the ledger")
     sim.add_argument("--no-ledger", action="store_true")
+    sim.add_argument("--ledger", type=Path, default=LEDGER)
     fault = commands.add_parser("faults", help="every seeded fault must be caught")
     fault.add_argument("names", nargs="*")
-    commands.add_parser("kill", add_help=False, help="kill -9 of real daemons under load")
-    commands.add_parser("gates", add_help=False, help="trust, budget and breaker against their models")
-    commands.add_parser("identity", add_help=False, help="flipped bits and forgeries, all of them")
-    commands.add_parser("net", add_help=False, help="weather between real hosts in namespaces; needs root")
-    commands.add_parser("calm", add_help=False, help="no false BROKEN on a loaded healthy host; needs root")
-    commands.add_parser("soak", add_help=False, help="two daemons under a steady load for long; what grows")
-    if arguments[:1] and arguments[0] in OWN:
-        return OWN[arguments[0]](arguments[1:])
-    if arguments[:1] == ["identity"]:
-        return _identity(arguments[1:])
+    for name, (_, says) in OTHERS.items():
+        commands.add_parser(name, add_help=False, help=says)
+    if arguments and arguments[0] in OTHERS:
+        return OTHERS[arguments[0]][0](arguments[1:])
     asked = parser.parse_args(arguments)
     return _sim(asked) if asked.command == "sim" else faults.check_all(asked.names)
-
-
-def _identity(arguments: list[str]) -> int:
-    asked = identity.read(arguments)
-    summary = {"commit": commit(), **identity.run(asked.flips, asked.forgeries, asked.seed)}
-    print(json.dumps(summary))
-    if not asked.no_ledger:
-        with LEDGER.open("a") as ledger:
-            ledger.write(json.dumps(summary) + "\n")
-    return 1 if summary["accepted"] or summary["changed"] else 0
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -62,6 +52,8 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def _sim(asked: argparse.Namespace) -> int:
+    if asked.resume:
+        asked.first = first_new(asked.ledger, "sim")
     homes, began = Homes(), time.perf_counter()
     reports: list[Report] = []
     failed: list[Report] = []
@@ -79,8 +71,7 @@ def _sim(asked: argparse.Namespace) -> int:
     summary = _summary(reports, failed, asked, time.perf_counter() - began)
     print(json.dumps(summary))
     if not asked.no_ledger:
-        with LEDGER.open("a") as ledger:
-            ledger.write(json.dumps(summary) + "\n")
+        note(asked.ledger, **summary)
     return 1 if failed else 0
 
 
@@ -96,26 +87,18 @@ def _progress(reports: list[Report], failed: list[Report], took: float) -> None:
     messages = sum(report.messages for report in reports)
     slow = max(reports, key=lambda report: report.drained)
     line = f"{len(reports)} schedules, {messages} messages, {len(failed)} failed, {took / len(reports):.2f} s each, "
-    print(f"\r{line}slowest drain {slow.drained:.0f} s (seed {slow.seed})", end="", file=sys.stderr, flush=True)
+    progress(f"{line}slowest drain {slow.drained:.0f} s (seed {slow.seed})")
 
 
 def _summary(reports: list[Report], failed: list[Report], asked: argparse.Namespace, took: float) -> dict[str, object]:
     return {
-        "commit": commit(), "what": "sim", "first": asked.first, "schedules": len(reports), "nodes": list(asked.nodes),
+        "what": "sim", "seed": asked.first, "seeds": len(reports), "nodes": list(asked.nodes),
         "messages": sum(report.messages for report in reports), "delivered": sum(r.delivered for r in reports),
         "dead": sum(r.dead for r in reports), "lives": sum(r.lives for r in reports),
         "trips": sum(r.trips for r in reports), "slowest_drain": round(max(r.drained for r in reports), 1),
         "virtual_hours": round(sum(r.virtual for r in reports) / 3600, 2), "seconds": round(took, 1),
         "failed": [asdict(report) for report in failed[:5]],
     }  # fmt: skip
-
-
-def commit() -> str:
-    """Name the commit that runs; `+` when the tree has changes."""
-    root = Path(__file__).parents[2]
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
-    dirty = subprocess.run(["git", "status", "--porcelain", "fleet"], cwd=root, capture_output=True, text=True).stdout
-    return head + ("+" if dirty else "")
 
 
 if __name__ == "__main__":

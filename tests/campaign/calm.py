@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign.kill import bugs
+from tests.campaign.ledger import LEDGER, note, progress
 from tests.campaign.net import NAMES
-from tests.campaign.processes import LEDGER, Load, note
+from tests.campaign.processes import Load
 from tests.campaign.reading import Record, check
 from tests.support.netns import Net, placed
 from tests.support.nodes import Node, World, until
@@ -58,12 +59,12 @@ def calm(minutes: float, loss: int, burners: int, seed: int) -> dict[str, Any]:
         with burning(burners):
             for node in nodes:
                 others = [other.name for other in nodes if other is not node]
-                loads.append(Load(node, others, record, random.Random(seed), PAUSE))
+                loads.append(Load(node, others, record, random.Random(f"{seed} {node.name}"), PAUSE))
                 loads[-1].start()
             while (gone := time.monotonic() - began) < minutes * 60:
                 time.sleep(min(20.0, minutes * 60 - gone))
                 found = _news(nodes, before)
-                print(f"{gone / 60:.1f}/{minutes:g} min {dict(_counted(found))}", file=sys.stderr, flush=True)
+                progress(f"{gone / 60:.1f}/{minutes:g} min", str(dict(_counted(found))))
             for load in loads:
                 load.stop()
         found = _news(nodes, before)

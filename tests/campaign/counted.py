@@ -1,4 +1,4 @@
-"""A daemon that counts its own live objects: SIGUSR2 adds a line to the file named by COUNTED; it does nothing else.
+"""A daemon that counts its live objects and SQLite's bytes: SIGUSR2 adds a line to the file COUNTED; nothing else.
 
 Started as a script in the place of fleetd; it imports nothing of the tests.
 """
@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 
+import apsw
+
 from fleet.faces import serve
 
 
@@ -17,7 +19,7 @@ def _count(asked: threading.Event) -> None:
     while asked.wait():
         asked.clear()
         gc.collect()
-        line = f"{len(gc.get_objects())}\n".encode()
+        line = f"{len(gc.get_objects())} {apsw.status(apsw.SQLITE_STATUS_MEMORY_USED)[0]}\n".encode()
         file = os.open(os.environ["COUNTED"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(file, line)
         os.close(file)

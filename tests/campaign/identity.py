@@ -4,12 +4,14 @@
 """
 
 import argparse
+import json
 import random
 import tempfile
 import time
 from pathlib import Path
 
 from fleet.errors import WireError
+from tests.campaign.ledger import LEDGER, note
 from tests.identity.ground import bare, ground, hand, honest_still_flows, own, settled, truth
 from tests.identity.test_bits import DOORS, flipped, parcels, scribbled
 from tests.support import virtual
@@ -25,6 +27,16 @@ def read(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-ledger", action="store_true")
     return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the campaign; 1 when anything was accepted."""
+    asked = read(arguments)
+    summary = run(asked.flips, asked.forgeries, asked.seed)
+    print(json.dumps(summary))
+    if not asked.no_ledger:
+        note(LEDGER, **summary)
+    return 1 if summary["accepted"] or summary["changed"] else 0
 
 
 def run(flips: int, forgeries: int, seed: int) -> dict[str, object]:

@@ -1,9 +1,10 @@
-"""kill -9 under load: two real daemons, a broker and fleet_send; then the stores must hold every promise exactly once.
+"""kill -9 under load: the chief, two members, the broker, fleet_send; then the stores must hold every promise exactly once.
 
 python -m tests.campaign kill --rounds 20 [--kills 8] [--seed N] [--ledger FILE]
 """
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -11,12 +12,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.campaign.processes import LEDGER, Load, note
+from tests.campaign.ledger import LEDGER, first_new, note, progress
+from tests.campaign.processes import Load
 from tests.campaign.reading import Record, check, recovered
 from tests.support.nodes import Node, World
 
 DRAINED_WITHIN = 120.0
-VICTIMS = ("a", "b", "broker")
+CHIEF, MEMBERS = "a", ("b", "c")  # the chief keeps the broker and relays
+VICTIMS = (CHIEF, *MEMBERS, "broker")
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Result:
 
 
 class Rounds:
-    """One world of two members; each round kills and then checks everything since the beginning."""
+    """One world of three; each round kills and then checks everything since the beginning."""
 
     def __init__(self, world: World, seed: int, pause: float = 0.02) -> None:
         self._dice = random.Random(seed)
@@ -40,14 +43,16 @@ class Rounds:
         self._pause = pause
         self._record = Record()
         self.result = Result()
-        self._a, self._b = world.pair()
+        self._chief = world.found(CHIEF)
+        self._nodes = [self._chief, *(world.join(name, self._chief) for name in MEMBERS)]
 
     def play(self, kills: int) -> None:
         """Kill at random under load, mend everything, wait until it is quiet, read the stores."""
         loads = [
-            Load(node, [other.name], self._record, random.Random(self._dice.random()), self._pause)
-            for node, other in ((self._a, self._b), (self._b, self._a))
-        ]
+            Load(node, [other.name for other in self._nodes if other is not node], self._record,
+                 random.Random(self._dice.random()), self._pause)
+            for node in self._nodes
+        ]  # fmt: skip
         for load in loads:
             load.start()
         for _ in range(kills):
@@ -61,9 +66,10 @@ class Rounds:
     def _kill(self, victim: str) -> None:
         self.result.kills[victim] += 1
         if victim == "broker":
-            pid = self._a.broker_pid()
+            pid = self._chief.broker_pid()
             if pid is not None:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(pid, signal.SIGKILL)
             return
         node = self._world.nodes[victim]
         node.kill()
@@ -105,9 +111,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=8, help="in each round")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--resume", action="store_true", help="take the seed behind those in the ledger")
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     args = parser.parse_args(arguments)
-    seed = args.seed if args.seed is not None else int.from_bytes(os.urandom(4))
+    seed = first_new(args.ledger, "kill") if args.resume else args.seed
+    seed = seed if seed is not None else int.from_bytes(os.urandom(3))
     print(f"kill: {args.rounds} rounds of {args.kills} kills, seed {seed}", flush=True)
     began = time.monotonic()
     with World() as world:
@@ -115,7 +123,8 @@ def main(arguments: list[str]) -> int:
         for number in range(1, args.rounds + 1):
             rounds.play(args.kills)
             result = rounds.result
-            print(f"{number}: {result.accepted} accepted, drained in {result.drains[-1]} s", flush=True)
+            killed = f"{sum(result.kills.values())} kills"
+            progress(f"{number}/{args.rounds}", killed, f"{result.accepted} accepted", f"drained in {result.drains[-1]} s")
             if result.findings:
                 print("\n".join(result.findings[:40]), flush=True)
                 break

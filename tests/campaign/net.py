@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.campaign.kill import bugs
-from tests.campaign.processes import LEDGER, Load, note
+from tests.campaign.ledger import LEDGER, first_new, note
+from tests.campaign.processes import Load
 from tests.campaign.reading import Record, check, recovered
 from tests.support.netns import Net, placed
 from tests.support.nodes import Node, World, until
@@ -221,13 +222,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--schedules", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="of weather in each")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--resume", action="store_true", help="go on behind the seeds in the ledger")
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     parser.add_argument("--figures", type=int, metavar="N", default=0, help="print the figures of N rounds instead")
     args = parser.parse_args(arguments)
     if args.figures:
         figures(args.figures)
         return 0
-    first = args.seed if args.seed is not None else int.from_bytes(os.urandom(3))
+    first = first_new(args.ledger, "net") if args.resume else args.seed
+    first = first if first is not None else int.from_bytes(os.urandom(3))
     print(f"net: {args.schedules} schedules of {args.seconds:g} s, seeds from {first}", flush=True)
     failed = 0
     for seed in range(first, first + args.schedules):

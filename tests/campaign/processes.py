@@ -1,20 +1,15 @@
-"""What campaigns over real processes share: submitters that write down every promise, and the ledger of what ran."""
+"""What campaigns over real processes share: submitters that write down every promise."""
 
-import json
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from fleet.errors import NoDaemon
 from tests.campaign.reading import Record, Sent, sha
 from tests.support.nodes import Node
 
-LEDGER = Path(__file__).with_name("ledger.jsonl")
-ROOT = Path(__file__).parent.parent.parent
 RETRY = 0.05  # pause before a daemon that is away is asked again
 BATCH = 24  # most messages of one request
 ODDS_OF_COMMAND = 0.02  # how often fleet_send is used, by one process each, daemon up or down
@@ -105,19 +100,3 @@ class Load(threading.Thread):
 
 def _come_again(answer: Mapping[str, Any]) -> bool:
     return bool(answer.get("error", {}).get("retryable"))
-
-
-def commit() -> str:
-    """Which code ran; a + says that files differ from it."""
-    try:
-        git = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
-        return subprocess.run(git, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def note(ledger: Path, **words: Any) -> None:
-    """Append one run to the ledger."""
-    row = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": commit(), **words}
-    with ledger.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")

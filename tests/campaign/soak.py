@@ -18,7 +18,7 @@ from typing import Any
 
 from fleet.errors import NoDaemon
 from tests.campaign.kill import bugs
-from tests.campaign.processes import LEDGER, note
+from tests.campaign.ledger import LEDGER, note, progress
 from tests.campaign.reading import Record, Sent, check, sha
 from tests.support.nodes import Node, World, until
 
@@ -37,6 +37,7 @@ class Sample:
     minute: float
     rss: float  # MB
     own: float  # MB of it that no file backs
+    sqlite: float  # MB that SQLite holds: its page caches, above all
     objects: int
     files: int
     wal: int  # bytes
@@ -59,13 +60,15 @@ class Watched:
         until(lambda: len(self._lines()) > lines, f"{node.name} counts its objects", 60)
         status = dict(line.split(":", 1) for line in Path(f"/proc/{node.process.pid}/status").read_text().splitlines())
         log = node.database.with_name("fleet.db-wal")
+        objects, sqlite = map(int, self._lines()[-1].split())
+        files = len(os.listdir(f"/proc/{node.process.pid}/fd"))
         self.samples.append(Sample(
-            round(minute, 2), _megabytes(status["VmRSS"]), _megabytes(status["RssAnon"]), int(self._lines()[-1]),
-            len(os.listdir(f"/proc/{node.process.pid}/fd")), log.stat().st_size if log.exists() else 0,
+            round(minute, 2), _megabytes(status["VmRSS"]), _megabytes(status["RssAnon"]), round(sqlite / 2**20, 2), objects,
+            files, log.stat().st_size if log.exists() else 0,
         ))  # fmt: skip
 
     def _lines(self) -> list[str]:
-        return self.counts.read_text().split() if self.counts.exists() else []
+        return self.counts.read_text().splitlines() if self.counts.exists() else []
 
 
 def _megabytes(text: str) -> float:
@@ -170,7 +173,7 @@ def _sample(watched: Sequence[Watched], minutes: float) -> None:
         for one in watched:
             one.look((time.monotonic() - began) / 60)
         words = (f"{one.node.name} {one.samples[-1]}" for one in watched)
-        print(f"{(time.monotonic() - began) / 60:.1f}/{minutes:g} min", *words, sep="  ", file=sys.stderr, flush=True)
+        progress(f"{(time.monotonic() - began) / 60:.1f}/{minutes:g} min", *words)
 
 
 def growth(samples: Sequence[Sample], settled: float) -> dict[str, Any]:
@@ -182,7 +185,8 @@ def growth(samples: Sequence[Sample], settled: float) -> dict[str, Any]:
     def step(name: str) -> list[float]:
         return [statistics.median(float(getattr(one, name)) for one in part) for part in (early, late)]
 
-    return {name: step(name) for name in ("rss", "own", "objects", "files")} | {"wal": max(one.wal for one in samples)}
+    names = ("rss", "own", "sqlite", "objects", "files")
+    return {name: step(name) for name in names} | {"wal": max(one.wal for one in samples)}
 
 
 def excess(grown: dict[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ SECTOR = 512
 class Op:
     """One thing that was asked of the disk."""
 
-    kind: str  # write, truncate, sync, delete
+    kind: str  # write, truncate, sync, delete, replace (a whole file at once, and for good)
     file: str
     offset: int = 0  # of a write; the size of a truncate
     data: bytes = b""
@@ -43,6 +43,12 @@ class _State:
         for op in self.pending:
             _perform(self.durable, op)
         self.pending = []
+
+    def whole(self) -> bytes:
+        data = bytearray(self.durable)
+        for op in self.pending:
+            _perform(data, op)
+        return bytes(data)
 
     def after_cut(self, dice: random.Random) -> bytes:
         data = bytearray(self.durable)
@@ -78,8 +84,9 @@ def _torn(op: Op, dice: random.Random) -> Op | None:
 class Disk:
     """A VFS that remembers. Unregister it with close()."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, name_of: Callable[[Path], str] = lambda path: path.name) -> None:
         self.name = name
+        self.name_of = name_of  # what a file is called in the log
         self.log: list[Op] = []
         self.fail: Callable[[Op], None] = lambda op: None  # may raise apsw.FullError or apsw.IOError
         self._vfs = _Vfs(self)
@@ -97,15 +104,26 @@ class Disk:
         """The positions of all syncs in the log."""
         return [at for at, op in enumerate(self.log) if op.kind == "sync"]
 
-    def crashes(self, points: Iterable[int], dice: random.Random) -> Iterator[tuple[int, dict[str, bytes]]]:
-        """For each point (the number of operations done, rising) the files as a power cut there leaves them."""
+    def crashes(
+        self, points: Iterable[int], dice: random.Random, spared: Callable[[], Callable[[str], bool]] = lambda: nothing
+    ) -> Iterator[tuple[int, dict[str, bytes]]]:
+        """For each point (the number of operations done, rising) the files as a power cut there leaves them.
+
+        `spared` is asked once for each point: it says which files had power, so that nothing of them is gone.
+        """
         files: dict[str, _State] = {}
         done = 0
         for point in sorted(points):
             for op in self.log[done:point]:
                 _follow(files, op)
             done = point
-            yield point, {name: state.after_cut(dice) for name, state in files.items()}
+            safe = spared()
+            yield point, {name: state.whole() if safe(name) else state.after_cut(dice) for name, state in files.items()}
+
+
+def nothing(file: str) -> bool:
+    """Spare no file."""
+    return False
 
 
 def _follow(files: dict[str, _State], op: Op) -> None:
@@ -115,6 +133,8 @@ def _follow(files: dict[str, _State], op: Op) -> None:
     state = files.setdefault(op.file, _State())
     if op.kind == "sync":
         state.sync()
+    elif op.kind == "replace":
+        files[op.file] = _State(bytearray(op.data))
     else:
         state.pending.append(op)
 
@@ -135,7 +155,7 @@ class _Vfs(apsw.VFS):
         return _File(self._disk, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
-        self._disk.record(Op("delete", Path(filename).name))
+        self._disk.record(Op("delete", self._disk.name_of(Path(filename))))
         super().xDelete(filename, syncdir)
 
 
@@ -143,8 +163,8 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
         super().__init__("", name, flags)
         path = name if isinstance(name, str) or name is None else name.filename()
-        self._name = Path(path).name if path else "temporary"
         self._disk = disk
+        self._name = disk.name_of(Path(path)) if path else "temporary"
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._disk.record(Op("write", self._name, offset, bytes(data)))
