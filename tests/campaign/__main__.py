@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import calm, crash, faults, gates, identity, kill, net, soak
+from tests.campaign import calm, crash, disk, faults, gates, identity, kill, net, soak
 from tests.campaign.ledger import LEDGER, commit, first_new, note, progress
 from tests.campaign.sim import Homes, Report, run_schedule
 
 OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {  # they read their own arguments
     "crash": (crash.main, "power cuts in the lives of two nodes, at every moment"),
+    "disk": (disk.main, "a disk that is full or broken at any single operation"),
     "kill": (kill.main, "kill -9 of real daemons under load"),
     "net": (net.main, "weather between real hosts in namespaces; needs root"),
     "soak": (soak.main, "two daemons under a steady load for long: what grows"),

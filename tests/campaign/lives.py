@@ -66,14 +66,14 @@ def lived(seed: int, *, synchronous: str = "FULL", messages: int = 60) -> Iterat
         enrol(home, PAIR, seed=seed, trust=dict.fromkeys(PAIR, 3))
         disk = Disk(f"life {seed} {next(_LIVES)}", lambda path: f"{path.parent.name}/{path.name}")
         try:
-            with _recorded(disk, home, synchronous):
+            with recorded(disk, home, synchronous):
                 yield virtual.run(_live(disk, home, seed, messages), limit=10_000.0)
         finally:
             disk.close()
 
 
 @contextmanager
-def _recorded(disk: Disk, home: Path, synchronous: str) -> Iterator[None]:
+def recorded(disk: Disk, home: Path, synchronous: str) -> Iterator[None]:
     """Let every store that is opened write to the disk, and the files beside the keys, too."""
     for file in sorted(home.glob("*/fleet.db*")):
         disk.log.append(Op("replace", disk.name_of(file), data=file.read_bytes()))

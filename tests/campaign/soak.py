@@ -117,7 +117,7 @@ class Stream(threading.Thread):
     def _message(self) -> dict[str, Any]:
         dice = self._dice
         id = f"{time.time_ns() // 1_000_000:012x}7{dice.getrandbits(12):03x}{dice.getrandbits(62) | 2 << 62:016x}"
-        body = f"{id} " + "word " * (dice.choice(SIZES) // 5)
+        body = f"{len(self._record.asked)} " + "word " * (dice.choice(SIZES) // 5)
         self._record.asked[id] = Sent(self._node.name, self._to, sha(body))
         return {"id": id, "to": self._to, "body": body}
 
