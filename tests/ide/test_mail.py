@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fleet.faces import parser
 from tests.ide.conftest import FLEET, Sit
 from tests.ide.seats import SEATS, Claude, Codex, Seat
 from tests.ide.standin import Answer, Asked, Call, Say, Use
@@ -94,10 +93,9 @@ def by_shell(name: str, id: str) -> Call:
     return Call(tool, {argument: line})
 
 
-# The tool joins as soon as the grammar has `fleet mcp`.
 WAYS: dict[str, Callable[[str, str], Answer]] = {
     "command": lambda name, id: lambda asked: Say("answered") if asked.results else by_shell(name, id),
-    **({"tool": lambda name, id: Use("fleet_reply", id, ANSWER)} if "mcp" in parser.build()[1] else {}),
+    "tool": lambda name, id: Use("fleet_reply", id, ANSWER),
 }
 
 
@@ -111,6 +109,7 @@ def test_the_agent_answers_and_the_sender_reads_it(pair: tuple[Node, Node], sit:
     seat.say("answer the mail")
     answer = until(lambda: a.ok("inbox"), "the answer is in a's inbox")[0]
     assert (answer["body"], answer["re"], answer["from"]) == (ANSWER, id, "b")
+    assert answer.get("from_agent", "") == (name if way == "tool" else ""), "the tools know which session calls"
 
 
 @pytest.mark.parametrize("way", WAYS)
