@@ -14,6 +14,7 @@ from typing import Any
 from fleet.core import policy
 from fleet.daemon.paths import prepare
 from fleet.daemon.quantities import split_address
+from fleet.daemon.secrecy import close_memory
 from fleet.daemon.service import Node
 from fleet.engine.attempt import where
 from fleet.errors import FleetError
@@ -51,6 +52,7 @@ def serve(
 ) -> int:
     """Run the node until it is told to stop; `quiet` = no log on stderr. Raises FleetError when it cannot start."""
     os.umask(0o077)
+    close_memory()
     house = House(environ, flags)
     house.settings, house.ring  # noqa: B018  every mistake before anything is touched
     prepare(house.paths)

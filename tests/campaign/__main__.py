@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import calm, crash, disk, faults, gates, identity, kill, net, soak
+from tests.campaign import calm, crash, disk, faults, fuzz, gates, identity, kill, net, soak
 from tests.campaign.ledger import LEDGER, commit, first_new, note, progress
 from tests.campaign.sim import Homes, Report, run_schedule
 
@@ -20,6 +20,7 @@ OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {  # they read their
     "soak": (soak.main, "two daemons under a steady load for long: what grows"),
     "calm": (calm.main, "no false BROKEN on a loaded healthy host; needs root"),
     "gates": (gates.main, "trust, budget and breaker against their models"),
+    "fuzz": (fuzz.main, "JSON bombs and random inputs for every reader of what others wrote"),
     "identity": (identity.main, "flipped bits and forgeries, all of them"),
 }
 
