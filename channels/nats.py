@@ -53,10 +53,15 @@ class Nats:
     """The NATS road of one node."""
 
     name = "nats"
-    traits = Traits(framed=True, keeps=True)
 
-    def __init__(self, keeper: Keeper, node: str, fleet: str, mailbox: int, may_lead: Callable[[str], bool]) -> None:
-        """Take what keeps the connection, our own id, the fleet's, the bytes of a mailbox, and where members' words lead."""
+    def __init__(
+        self, keeper: Keeper, node: str, fleet: str, mailbox: int, may_lead: Callable[[str], bool], *, own: bool = False
+    ) -> None:
+        """Take what keeps the connection, our own id, the fleet's, the bytes of a mailbox, and where members' words lead.
+
+        With a broker of our `own` nothing is laid down: it lies no safer there than in the outbox of the same machine.
+        """
+        self.traits = Traits(framed=True, keeps=not own)
         self._may_lead = may_lead
         self._fleet = fleet
         self._node = node
@@ -83,11 +88,11 @@ class Nats:
         subject = self._subject(peer, parcel)
         clock = asyncio.get_running_loop().time
         until = clock() + timeout
-        wait = timeout if parcel.fleeting else timeout * ANSWER_SHARE
+        wait = timeout * ANSWER_SHARE if self.traits.keeps and not parcel.fleeting else timeout
         try:
             answer = await self._requests.ask(subject, parcel.data, wait)
         except Away as away:
-            if parcel.fleeting:
+            if parcel.fleeting or not self.traits.keeps:
                 raise
             return await self._lay_down(peer, parcel, until - clock(), away)
         return _outcome(peer, answer)
@@ -256,9 +261,9 @@ def build(settings: Mapping[str, Any], earlier: Mapping[str, Channel]) -> Nats:
         raise SettingsError("nats.url must look like nats://HOST:PORT or tls://HOST:PORT")
     node = str(settings["node"])
     keeper = Keeper(urls, node, settings.get("nkey"), settings.get("older_nkey"))
-    return Nats(keeper, node, str(settings["fleet"]), int(settings.get("mailbox") or MAILBOX), partial(
-        _is_open, bool(settings.get("home")), frozenset(settings.get("own_ports", ()))
-    ))  # fmt: skip
+    may_lead = partial(_is_open, bool(settings.get("home")), frozenset(settings.get("own_ports", ())))
+    mailbox = int(settings.get("mailbox") or MAILBOX)
+    return Nats(keeper, node, str(settings["fleet"]), mailbox, may_lead, own=bool(settings.get("own")))
 
 
 def is_broker(url: str) -> bool:

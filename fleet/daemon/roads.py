@@ -106,7 +106,7 @@ class RoadKeeper:
             return {
                 "url": urls, "node": self._ring.node, "fleet": self._ring.fleet, "nkey": self._ring.nats_seed,
                 "older_nkey": self._ring.nats_older, "own_ports": self._own_ports(),
-                "home": split_address(self._settings.node.bind)[0].startswith("127."),
+                "home": split_address(self._settings.node.bind)[0].startswith("127."), "own": self.broker is not None,
             }  # fmt: skip
         if name == "http":
             chosen = self._settings.origin("node.bind") != DEFAULT

@@ -217,9 +217,10 @@ class Node:
         for name, channel in self.roads.channels.items():
             deliver = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=channel.traits.replies)
             self.task(supervise(name, partial(channel.listen, deliver), self.log))
-            if channel.traits.keeps:
+            drain = getattr(channel, "drain", None)
+            if drain is not None:
                 left = self.receiver.deliver_for(name, framed=channel.traits.framed, replies=False)
-                self.task(supervise(f"{name} mailbox", partial(channel.drain, left), self.log))  # type: ignore[attr-defined]
+                self.task(supervise(f"{name} mailbox", partial(drain, left), self.log))
         self.task(supervise("custodian", self.custodian.run, self.log))
         self.task(supervise("healer", self.healer.run, self.log))
         self.task(supervise("conduct", partial(self.conduct.run, self.roster.peers), self.log))

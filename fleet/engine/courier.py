@@ -154,7 +154,7 @@ class Courier:
         hands = self._hands
         order = Order(
             ParcelType.MAIL, batch.exp, batch.inc, batch.low, batch.hops, intro=hands.introductions.due(self.peer),
-            urgent=batch.express, pid=batch.pid,
+            urgent=batch.express, fleeting=any(hands.tries(row.type) for row in batch.rows), pid=batch.pid,
         )  # fmt: skip
         try:
             parcel = await self._seal(batch, order)

@@ -69,6 +69,7 @@ class Order:
     re: str | None = None
     intro: bool = False
     urgent: bool = False
+    fleeting: bool = False  # whoever is away shall not find it later
     pid: str = ""  # made already, or fresh
 
 
@@ -85,7 +86,7 @@ def write_parcel(me: Identity, peer: Peer, items: Sequence[bytes], order: Order,
     data = sealing.seal(order.kind, me.signing, peer.seal, header, items, world.dice(32), intro)
     return Parcel(
         header.pid, me.node, peer.id, order.exp, data, receipt=order.kind is ParcelType.RECEIPT, urgent=order.urgent,
-        fleeting=order.kind in FLEETING,
+        fleeting=order.fleeting or order.kind in FLEETING,
     )  # fmt: skip
 
 
