@@ -18,8 +18,9 @@ from fleet.core.lifecycle import Status
 from tests.support.fleet import Fleet
 from tests.support.simroad import Trip
 
-ENDS = ("expired", "cancelled", "tries used up", "membership: ")  # why a message may die or be refused at home
-SIGNED_ENDS = ("the peer: expired", "the peer: trust: ", "the peer: membership: ")
+ENDS = ("expired", "cancelled", "tries used up", "membership: ", "breaker: ")  # why a message may die or be refused at home
+GATES = ("trust", "membership", "budget", "breaker")
+SIGNED_ENDS = ("the peer: expired", *(f"the peer: {gate}: " for gate in GATES))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tests.campaign import plants
+from tests.campaign import plants, plants_gates
 from tests.campaign.sim import Homes, run_schedule
 from tests.stories.replay import STORIES, retold
 
@@ -33,9 +33,12 @@ STORIES_FOR = {  # the story that must fail; the rest is for the campaign
 }  # fmt: skip
 FAULTS: dict[str, Fault] = {
     plant.__name__: Fault(plant.__name__, (plant.__doc__ or "").strip(), plant, STORIES_FOR.get(plant.__name__, ""))
-    for plant in plants.ALL
+    for plant in (*plants.ALL, *plants_gates.ALL)
 }
-QUICK = ("unsigned_ok", "custody_is_delivery", "low_too_high", "late_receipt_ignored", "attempts_unrecorded")
+QUICK = (
+    "unsigned_ok", "custody_is_delivery", "low_too_high", "late_receipt_ignored", "attempts_unrecorded", "budget_outside",
+    "entry_not_chained", "level_of_the_sender",
+)  # fmt: skip
 
 
 def caught(fault: Fault) -> str:

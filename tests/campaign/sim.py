@@ -14,6 +14,7 @@ from fleet.core.envelope import make_id
 from fleet.core.submission import Desk, Submission, draft_of
 from fleet.errors import FleetError
 from fleet.store import Store
+from tests.campaign import gatelaws
 from tests.campaign.checker import Sent, Watch, check, database
 from tests.campaign.plan import LEVELS, NAMES, STORM, Act, Plan, make_plan
 from tests.support import virtual
@@ -81,6 +82,7 @@ class Schedule:
         self.sent: dict[str, Sent] = {}
         self.ended: dict[str, list[float]] = {name: [] for name in plan.names}
         self.alarms = 0
+        self._account = gatelaws.account(plan.seed, plan.names)
         self._hash = hashlib.sha256()
         self._made = 0
         self._asides: set[asyncio.Task[None]] = set()
@@ -91,6 +93,7 @@ class Schedule:
         asyncio.get_running_loop().set_exception_handler(self._uncaught)
         net.on_send, net.on_end = self.watch.sending, self._over
         fleet.on_log, fleet.on_crash, fleet.on_closed = self._log, self._crashed, self.watch.closed
+        self._set_limits()
         await fleet.start()
         for act in self.plan.acts:
             await asyncio.sleep(max(0.0, act.at - net.time()))
@@ -127,7 +130,19 @@ class Schedule:
         body = f"message {self._made} of {self.plan.seed}"
         id = make_id(int(virtual.now() * 1000), self._made.to_bytes(10, "big"))
         self.sent[id] = Sent(sender, to, body, sure=False)
-        return Submission(to=to, body=body, id=id, **words)
+        cost = gatelaws.cost_of(self.plan.seed, self._made) if (sender, to) == self._account else None
+        return Submission(to=to, body=body, id=id, cost=cost, **words)
+
+    def _set_limits(self) -> None:
+        """Let one member allow another less than that one's mail will cost."""
+        payer, payee = self._account
+        paths = paths_at(self.fleet.directory / payee)
+        store = Store.open(paths.database, paths.keys)
+        try:
+            with store.db.transaction():
+                store.accounts.set_limits(payer, gatelaws.LIMITS, 0)
+        finally:
+            store.close()
 
     async def _submit(self, sender: str, asked: list[Submission]) -> None:
         """Ask the daemon."""
@@ -215,6 +230,7 @@ class Schedule:
 
     def _report(self, drained: float) -> Report:
         broken = check(self.fleet, self.watch, self.sent, self.alarms, self.ended)
+        broken += gatelaws.check(self.fleet, *self._account)
         statuses = self._statuses()
         self._note(repr(sorted(statuses.items())))
         trips = self.watch.trips
