@@ -131,6 +131,7 @@ async def test_a_parcel_sealed_to_another_is_put_off_and_one_sealed_around_anoth
                 assert truth(fleet.node("a")) == before
             await refused(fleet.node("a"), rewrapped(forge(c, a, kind, [item]), b), "proof_forged")
             await refused(fleet.node("a"), forge(b, a, kind, [item], n=2), "proof_malformed")
+            await fleet.node("a").oversight.set_trust("b", 2, "the next kind begins anew")
         await honest_still_flows(fleet)
 
 
