@@ -19,7 +19,7 @@ def test_members_follow_the_broker_to_another_port(world: World) -> None:
 
 
 def test_a_broker_the_operator_names_is_not_left_for_another(world: World) -> None:
-    a, b = world.pair()
+    _, b = world.pair()
     until(lambda: b.link("a", "nats") == "healthy", "NATS is used")
     b.ok("config", "set", "nats.url", "nats://127.0.0.1:1")
     b.ok("down")
