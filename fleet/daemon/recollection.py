@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet.core import policy
 from fleet.core.health import Link
 from fleet.daemon import words as peer_words
 
@@ -15,6 +16,7 @@ async def recollect(node: Node) -> None:
     """Give every part of a node what the store remembers for it."""
     now = node.world.now()
     await node.writer.run(lambda store: store.outbox.apply(store.outbox.orphans(), now))
+    await node.writer.run(lambda store: store.outbox.hasten(now + int(policy.BACKOFF_CAP * 1000)))
     members, words, revocation, waiting, links = await node.writer.run(
         lambda store: (
             store.members.all(), store.members.peers(), store.members.revocation(), store.outbox.peers_waiting(),

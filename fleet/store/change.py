@@ -144,8 +144,9 @@ def _taken(at: Standing, change: Change, now: int, moved: bool) -> None:
 
 def _back(at: Standing, change: Change, now: int, moved: bool) -> None:
     """MISSED and LATER: a row that is in the queue again waits until `due`."""
-    if change.event is Event.LATER and change.road:
+    if change.event is Event.LATER and change.road and at.taken:
         at.taken = _without_road(at.taken, change.road)
+        at.unsure = 1  # one copy was put off; others of it may still be on their way
     if at.status == Status.QUEUED:
         at.due = _within(at, change.due, now)
         at.reason = change.reason or at.reason

@@ -80,6 +80,8 @@ def test_an_answer_ends_the_hold_of_its_road() -> None:
     assert read_taken(row.taken) == {"cloud": 9}  # silence ends nothing
     turn(row, Change(1, Event.LATER, road="cloud"), NOW)
     assert (row.taken, row.due) == ("", NOW)
+    turn(row, Change(1, Event.EXPIRE), NOW)
+    assert row.what == "unconfirmed"  # one copy was put off, another may have arrived
 
 
 @pytest.mark.parametrize("event", [Event.MISSED, Event.LATER])

@@ -222,6 +222,16 @@ def test_custody_is_written_down_with_its_roads(store: Store) -> None:
     )  # fmt: skip
 
 
+def test_what_an_earlier_life_put_off_for_long_is_due_soon_and_a_hold_stays(store: Store) -> None:
+    submit(store, 1, 2, exp=NOW + HOUR)
+    submit(store, 3, held_until=NOW + 900, exp=NOW + HOUR)
+    apply(store, Event.LATER, 1, due=NOW + 900)
+    apply(store, Event.LATER, 2, due=NOW + 5)
+    store.outbox.hasten(NOW + 60)
+    dues = {row.id: row.due for row in store.outbox.list_open(10)}
+    assert dues == {id_of(1): NOW + 60, id_of(2): NOW + 5, id_of(3): NOW + 900}
+
+
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
