@@ -101,7 +101,9 @@ class Cut:
             if strangers := set(boxes[other]) - set(rows[name]):
                 yield f"phantom: {other} has {sorted(strangers)[:3]}, unknown at {name}"
         for id, at in self._life.closed.items():
-            promise = self._life.accepted[id]
+            promise = self._life.accepted.get(id)
+            if promise is None:
+                continue  # a request for repair: what nodes ask of each other is nobody's promise
             if at <= self._point and rows[promise.sender].get(id, (None,))[0] is not Status.DONE:
                 yield f"forgotten: the receipt of {id} was on the disk of {promise.sender}"
 
