@@ -47,17 +47,19 @@ def service(args: Namespace, call: Caller, screen: Screen) -> int:
     dry = args.dry_run or running
     if args.action == "install":
         call.house.settings, call.house.ring  # noqa: B018  every mistake is said here, not in a log
-        files, ran = [install(plan)], _run(plan, plan.started, dry=dry)
+        files, ran = [install(plan, dry=args.dry_run)], _run(plan, plan.started, dry=dry)
     else:
         _own(plan)
         ran = _run(plan, plan.ended[:1], dry=dry)  # while the manager still knows the unit
-        files = [take_away(plan)]
+        files = [take_away(plan, dry=args.dry_run)]
         ran += _run(plan, plan.ended[1:], dry=dry)
     found = {"files": files, "commands": ran}
     if screen.json:
         screen.value(found)
     else:
         _print(found, screen, running=running)
+        if args.dry_run:
+            screen.talk("nothing was written (--dry-run)")
     return 0
 
 
@@ -117,18 +119,21 @@ def _command() -> tuple[str, ...]:
     return (str(found),) if found else (sys.executable, "-I", "-m", "fleet.faces.serve")
 
 
-def install(plan: Plan) -> dict[str, Any]:
-    """Write the unit; what somebody else put in its place is kept beside it."""
+def install(plan: Plan, *, dry: bool = False) -> dict[str, Any]:
+    """Write the unit, or only say so; what somebody else put in its place is kept beside it."""
     before = plan.path.read_bytes() if plan.path.exists() else None
     kept = plan.path.with_name(plan.path.name + KEPT)
     if before == plan.text:
         return {"path": str(plan.path), "action": "unchanged", "backup": None}
-    plan.path.parent.mkdir(parents=True, exist_ok=True)
     foreign = before is not None and units.MARK.encode() not in before
+    found = {"path": str(plan.path), "action": "written", "backup": str(kept) if foreign else None}
+    if dry:
+        return found
+    plan.path.parent.mkdir(parents=True, exist_ok=True)
     if before is not None and foreign:
         atomic_write(kept, before, 0o644)
     atomic_write(plan.path, plan.text, 0o644)
-    return {"path": str(plan.path), "action": "written", "backup": str(kept) if foreign else None}
+    return found
 
 
 def _own(plan: Plan) -> bool:
@@ -140,17 +145,19 @@ def _own(plan: Plan) -> bool:
     return True
 
 
-def take_away(plan: Plan) -> dict[str, Any]:
-    """Remove the unit that was written, and put back what stood in its place."""
+def take_away(plan: Plan, *, dry: bool = False) -> dict[str, Any]:
+    """Remove the unit that was written and put back what stood in its place, or only say so."""
     kept = plan.path.with_name(plan.path.name + KEPT)
     if not _own(plan):
         return {"path": str(plan.path), "action": "not there", "backup": None}
+    found = {"path": str(plan.path), "action": "restored" if kept.exists() else "removed", "backup": None}
+    if dry:
+        return found
     remove(plan.path)
-    if not kept.exists():
-        return {"path": str(plan.path), "action": "removed", "backup": None}
-    atomic_write(plan.path, kept.read_bytes(), 0o644)
-    remove(kept)
-    return {"path": str(plan.path), "action": "restored", "backup": None}
+    if kept.exists():
+        atomic_write(plan.path, kept.read_bytes(), 0o644)
+        remove(kept)
+    return found
 
 
 def _run(plan: Plan, commands: tuple[tuple[str, ...], ...], *, dry: bool) -> list[dict[str, Any]]:

@@ -109,8 +109,12 @@ def test_the_command_says_its_files_and_what_to_run(house: House, capsys: pytest
     code, found = fleet_json(capsys, "service", "install", "--dry-run")
     assert code == 0 and [file["action"] for file in found["files"]] == ["written"]
     assert all(not command["ran"] for command in found["commands"])
+    unit = Path(found["files"][0]["path"])
+    assert not unit.exists(), "a dry run writes nothing"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text(f"{units.MARK}\n")
     code, found = fleet_json(capsys, "service", "remove", "--dry-run")
-    assert code == 0 and [file["action"] for file in found["files"]] == ["removed"]
+    assert code == 0 and [file["action"] for file in found["files"]] == ["removed"] and unit.exists()
 
 
 def test_the_plan_of_a_mac_is_an_agent_of_the_user(house: House) -> None:
