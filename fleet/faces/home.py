@@ -74,13 +74,18 @@ def _print_peers(found: Sequence[Mapping[str, Any]], screen: Screen) -> None:
 
 
 def _alive(peer: Mapping[str, Any]) -> tuple[object, ...]:
-    state = peer.get("state", "") if peer.get("enabled", True) else "disabled"
-    return (peer["node"], state, render.since(peer.get("last_seen")), peer.get("trust", ""), peer.get("queue", ""))
+    return (peer["node"], _state(peer), render.since(peer.get("last_seen")), peer.get("trust", ""), peer.get("queue", ""))
+
+
+def _state(peer: Mapping[str, Any]) -> str:
+    """Say what matters most of a peer: that it is shut out, or whether it was heard."""
+    shut = "" if peer.get("breaker", "active") == "active" else str(peer["breaker"])
+    return shut or str(peer.get("state", "")) if peer.get("enabled", True) else "disabled"
 
 
 def _whole(peer: Mapping[str, Any]) -> tuple[object, ...]:
     return (
-        peer["node"], peer.get("address", ""), peer.get("role", ""), peer.get("state", ""), peer.get("trust", ""),
+        peer["node"], peer.get("address", ""), peer.get("role", ""), _state(peer), peer.get("trust", ""),
         peer.get("queue", ""), render.since(peer.get("last_seen")), render.channels(peer.get("channels", {})),
         " ".join(peer.get("agents", ())), _branch(peer),
     )  # fmt: skip

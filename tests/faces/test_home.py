@@ -49,6 +49,12 @@ def printed(value: Any, command: Any = home.status, *, tty: bool = False, as_jso
     return out.getvalue(), err.getvalue()
 
 
+@pytest.mark.parametrize("tty", [True, False])
+def test_a_peer_that_is_shut_out_is_not_called_on(tty: bool) -> None:
+    out, _ = printed({**STATUS, "peers": [{**PEER, "breaker": "evicted"}]}, tty=tty)
+    assert "evicted" in out and not re.search(r"\bon\b", out)
+
+
 def test_the_node_comes_first_with_doors_broker_roads_mail_and_doubts() -> None:
     _, err = printed(STATUS)
     lines = [line.removeprefix("fleet: ").strip() for line in err.splitlines()]
