@@ -37,6 +37,9 @@ def up(args: Namespace, call: Caller, screen: Screen) -> int:
         call.house.settings  # noqa: B018  every mistake of the configuration is said here, not in a log file
         call.house.ring  # noqa: B018
         running = start(call, args.bind)
+    elif args.bind and args.bind != running["bind"] and not args.bind.endswith(":0"):
+        why = f"the daemon runs already, with its parcel door at {running['bind']}"
+        raise FleetError(why, hint=f"fleet down, then fleet up --detach --bind {args.bind}")
     elif not screen.json:
         screen.talk("it runs already")
     _say_up(running, screen)

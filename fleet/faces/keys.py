@@ -99,7 +99,8 @@ def _passphrase(*, twice: bool) -> bytes:
         if twice and getpass.getpass("fleet: once more: ") != word:
             raise UsageError("the two passphrases differ")
     if len(word) < SHORTEST:
-        raise UsageError(f"a passphrase has at least {SHORTEST} characters")
+        hint = "type it at a terminal, or give it as the first line of standard input"
+        raise UsageError(f"a passphrase has at least {SHORTEST} characters", hint=hint)
     return word.encode()
 
 

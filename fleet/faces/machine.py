@@ -66,7 +66,7 @@ def _address(call: Caller, screen: Screen) -> str:
         return ""
     screen.talk(visible(f"the parcel door is bound to {bind}, which other machines cannot reach"))
     if screen.json or not (sys.stdin.isatty() and screen.err.isatty()):
-        screen.talk("try: fleet up --bind HOST:PORT, or fleet invite --address HOST:PORT")
+        screen.talk("try: fleet invite --address HOST:PORT")
         return ""
     port = split_address(bind)[1]
     print(f"fleet: address of this machine, HOST[:{port}] (empty: keep it): ", end="", file=screen.err, flush=True)

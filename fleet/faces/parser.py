@@ -47,9 +47,10 @@ def build(prog: str = "fleet") -> tuple[Parser, dict[str, Parser]]:
 
 _Help = argparse.RawDescriptionHelpFormatter
 _EPILOG = """\
-exit codes: 0 done · 1 failed, unknown id · 2 usage, nothing was accepted · 3 no daemon · 4 refused · 5 unknown peer
-6 no road took it yet, it waits · 7 accepted, not received in time · 8 partly (broadcast) · 9 received, not later
-130 interrupted
+exit codes: 0 done · 1 failed, unknown id · 2 usage, nothing was accepted
+3 no daemon · 4 refused · 5 unknown peer · 6 no road took it yet, it waits
+7 accepted, not received in time · 8 partly (broadcast)
+9 received, not later · 130 interrupted
 FLEET_HOME=DIR puts everything of one node under DIR."""
 
 
@@ -190,12 +191,16 @@ def _gates(command: Callable[..., Add]) -> None:
 
 _TRUST = """\
 examples:
-  fleet trust                                  every peer: level, score, interactions, what it has earned
-  fleet trust mac2 3 --reason "runs our tests" mac2 may send tasks from now on"""
+  fleet trust
+      every peer: level, score, interactions, what it has earned
+  fleet trust mac2 3 --reason "runs our tests"
+      mac2 may send tasks from now on"""
 _BUDGET = """\
 examples:
-  fleet budget mac2                            what mac2 may cost, and what it cost in this window
-  fleet budget mac2 --usd 2.50 --window 12h    what does not fit into 2.50 USD in 12 hours is refused"""
+  fleet budget mac2
+      what mac2 may cost, and what it cost in this window
+  fleet budget mac2 --usd 2.50 --window 12h
+      what does not fit into 2.50 USD in 12 hours is refused"""
 _SPEND = """\
 examples:
   fleet spend mac2 --tokens 12000 --usd 0.31
@@ -249,7 +254,7 @@ def _care(command: Callable[..., Add]) -> None:
     add = command("service", "service:service", "let systemd or launchd keep the daemon running")
     add("action", choices=("install", "remove"))
     add("--system", action="store_true", help="as a service of the machine, not of this user")
-    add("--dry-run", action="store_true", help="write the file, tell the service manager nothing")
+    add("--dry-run", action="store_true", help="say what would happen, write nothing")
     add = command("bugreport", "bugreport:bugreport", "pack what helps to find a bug: no messages, no keys")
     add("--output", metavar="FILE", help="where to write it (default: fleet-bugreport-NODE.tar.gz here)")
 
@@ -259,8 +264,8 @@ def _programs(command: Callable[..., Add]) -> None:
     add("--http", action="store_true", help="as streamable HTTP on loopback, with the token of run/token")
     add("--port", metavar="N", type=int, default=8858, help="of --http; 0: any (default: 8858)")
     add("--cost", action="store_true", help="say what the tools cost in context, serve nothing")
-    for name, words in (("install", "bring hooks, tools and skills to the agent programs"), ("uninstall", "take them away")):
-        add = command(name, f"install:{name}", f"{words}: claude, codex, gemini, cursor, vscode")
-        add("--ide", metavar="NAME[,NAME]", help="these programs (default: those that are here; uninstall: all)")
+    for name, words, default in (("install", "bring {} to", "those on PATH"), ("uninstall", "take {} from", "all")):
+        add = command(name, f"install:{name}", f"{words.format('hooks, tools and skills')} agent programs")
+        add("--ide", metavar="NAME[,NAME]", help=f"claude, codex, gemini, cursor, vscode (default: {default})")
         add("--project", metavar="DIR", help="for the project in DIR alone (default: for the user)")
         add("--dry-run", action="store_true", help="say what would happen, write nothing")

@@ -77,6 +77,8 @@ def test_up_and_down_name_node_pid_socket_and_bind_and_leave_a_log(world: World)
     try:
         assert has(up, "node", "pid", "socket", "bind") and up["node"] == "a" and up["socket"] == node.socket
         assert node.ok("up", "--detach")["pid"] == up["pid"], "it runs already: the same one is told"
+        moved = node.fleet("up", "--detach", "--bind", "127.0.0.1:9")
+        assert moved.code == 1 and f"parcel door at {up['bind']}" in moved.err and "fleet down" in moved.err
         lines = node.ok("logs", "--lines", "50")
         assert any(line["event"] == "started" and has(line, "at", "severity", "node") for line in lines)
         follow = followed(node, "logs", "--follow", "--json", "--lines", "50")
