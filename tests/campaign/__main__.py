@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.campaign import calm, crash, disk, faults, fuzz, gates, identity, kill, net, soak
+from tests.campaign import calm, crash, disk, faults, flood, fuzz, gates, identity, kill, net, soak
 from tests.campaign.ledger import LEDGER, commit, first_new, note, progress
 from tests.campaign.sim import Homes, Report, run_schedule
 
@@ -21,6 +21,7 @@ OTHERS: dict[str, tuple[Callable[[list[str]], int], str]] = {  # they read their
     "calm": (calm.main, "no false BROKEN on a loaded healthy host; needs root"),
     "gates": (gates.main, "trust, budget and breaker against their models"),
     "fuzz": (fuzz.main, "JSON bombs and random inputs for every reader of what others wrote"),
+    "flood": (flood.main, "crowds of connections and junk at a real node's doors, honest mail all the while"),
     "identity": (identity.main, "flipped bits and forgeries, all of them"),
 }
 

@@ -91,3 +91,16 @@ def test_a_flood_waits_at_its_sender_and_arrives_after_somebody_read(tmp_path: P
         assert sorted(mail.id for mail in tale.fleet.inbox("b")) == sorted(ids)
 
     told(tmp_path, story, config=SMALL)
+
+
+def test_who_fills_the_inbox_waits_alone(tmp_path: Path) -> None:
+    async def story(tale: Tale) -> None:
+        for _ in range(8):
+            await tale.fleet.send("a", "b", "x" * 200_000)
+        await asyncio.sleep(30)
+        assert len(tale.fleet.inbox("b")) < 8
+        id = await tale.fleet.send("c", "b", "hello")
+        await tale.fleet.until(lambda: id in [mail.id for mail in tale.fleet.inbox("b")], 60)
+        assert len(tale.fleet.inbox("b")) < 9, "who filled it still waits"
+
+    told(tmp_path, story, "abc", start="abc", config=SMALL)
