@@ -294,6 +294,9 @@ def test_what_is_not_received_in_time_is_7_whether_the_peer_is_silent_or_the_dae
 def test_custody_of_a_chief_is_7_and_cancelled_it_is_unconfirmed(world: World) -> None:
     a, b = world.pair()
     c = world.join("c", a)
+    b.ok("config", "set", "order.channels", "http,relay")  # the broker keeps mail too
+    b.terminate()
+    b.start()
     b.ok("send", "c", "to meet")
     c.kill()
     done = b.fleet("send", "c", "kept", "--timeout", "20", "--wait", "received", "--json")
