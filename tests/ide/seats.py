@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ PATIENCE = 90.0  # seconds for one turn
 
 
 @dataclass
-class Seat:
+class Seat(ABC):
     """What all programs have in common; `name` is their word in --ide."""
 
     home: Path
@@ -54,13 +55,13 @@ class Seat:
         """How the program finds the model."""
         return {}
 
+    @abstractmethod
     def command(self, prompt: str, resume: str) -> list[str]:
         """The program's words for one headless turn, of a new session or an old one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def session(self) -> str:
         """The id of the session that has just run."""
-        raise NotImplementedError
 
     def say(self, prompt: str, resume: str = "") -> str:
         """Run one headless turn; gives the session's id."""
